@@ -1,0 +1,32 @@
+//! Inversion of a monotone function.
+
+/// The `x` in `[low, high]` where the decreasing function `f` crosses zero, to the last bits.
+///
+/// Newton's step where it stays inside the bracket, the middle of the bracket otherwise.
+pub(super) fn decreasing(
+    mut low: f64,
+    mut high: f64,
+    start: f64,
+    f: impl Fn(f64) -> f64,
+    slope: impl Fn(f64) -> f64,
+) -> f64 {
+    let mut x = start;
+    for _ in 0..200 {
+        let value = f(x);
+        if value == 0.0 {
+            return x;
+        }
+        if value > 0.0 {
+            low = x;
+        } else {
+            high = x;
+        }
+        let newton = x - value / slope(x);
+        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        if (next - x).abs() <= 1e-15 * x.abs() {
+            return next;
+        }
+        x = next;
+    }
+    x
+}
