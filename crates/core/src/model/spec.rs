@@ -79,7 +79,7 @@ fn is_id_part(part: &str) -> bool {
 fn is_revision(revision: &str) -> bool {
     !revision.is_empty()
         && revision.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
-        && revision.split('/').all(|p| !p.is_empty() && p.trim_matches('.') != "")
+        && revision.split('/').all(|p| !p.trim_matches('.').is_empty())
 }
 
 /// `~/` at the start, which a shell leaves alone in `--model=~/x`.

@@ -1,7 +1,7 @@
 //! One file's content, from the hub into the cache: resumed, checked, and shown under its name only when it is right.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,10 +116,12 @@ fn fetch_part(
                 done += n as u64;
                 progress(&Fetch { file, done, total });
             }
-            Err(e) if matches!(e.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-                return Err(Failure::Again(client.silent(&client.host, file), None));
+            Err(e) => {
+                return Err(match ureq::Error::from(e) {
+                    ureq::Error::Timeout(_) => Failure::Again(client.silent(&client.host, file), None),
+                    e => damaged(client, file, format!("the connection broke after {done} bytes: {e}")),
+                });
             }
-            Err(e) => return Err(damaged(client, file, format!("the connection broke after {done} bytes: {e}"))),
         }
     }
     match meta.size {

@@ -66,10 +66,10 @@ pub fn fetch(
             cache: config.cache.clone(),
         });
     }
-    if repo.is_complete(revision, &FILES) {
-        if let Some(cached) = repo.cached(revision)? {
-            return Ok(cached);
-        }
+    if repo.is_complete(revision, &FILES)
+        && let Some(cached) = repo.cached(revision)?
+    {
+        return Ok(cached);
     }
     match fetch_online(id, revision, config, &repo, progress) {
         Err(e) if e.is_transient() => match repo.cached(revision)? {
