@@ -10,6 +10,7 @@ pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod record;
+pub mod runner;
 pub mod samples;
 pub mod schedule;
 pub mod subject;

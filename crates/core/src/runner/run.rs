@@ -1,0 +1,139 @@
+//! One run: fresh workers, first calls, everything made ready, then the shuffled visits.
+
+use crate::plan::Timing;
+use crate::record::Status;
+use crate::samples::Event;
+use crate::schedule::{Visit, run_schedule};
+
+use super::calibrate::block_timeout;
+use super::crew::{Block, BlockRequest, Crew, Halt};
+use super::ledger::Ledger;
+use super::observer::Progress;
+
+/// Share of a run's wall time that is taken to be inside blocks before a run has shown it.
+const GUESSED_SHARE: f64 = 0.7;
+
+/// How fast runs go, to foretell the end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Mean wall time of the complete runs, s.
+    run_s: Option<f64>,
+    /// Runs left, with this one.
+    left: u32,
+}
+
+impl Pace {
+    /// `complete`: wall and busy time of the runs so far, ns.
+    pub(super) fn new<'a>(complete: impl ExactSizeIterator<Item = &'a (u64, u64)>, left: u32) -> Self {
+        let n = complete.len();
+        let sum: u64 = complete.map(|(wall, _)| wall).sum();
+        Self { run_s: (n > 0).then(|| sum as f64 / n as f64 / 1e9), left }
+    }
+
+    fn seconds_left(&self, done: usize, of: usize, guess_s: f64) -> f64 {
+        let run_s = self.run_s.unwrap_or(guess_s);
+        run_s * (f64::from(self.left) - done as f64 / of.max(1) as f64)
+    }
+}
+
+/// Makes run `run` with a crew that was not started yet.
+pub(super) fn run(crew: &mut Crew<'_>, run: u32, pace: Pace, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let plan = crew.plan;
+    let schedule = run_schedule(plan, run);
+    crew.start(ledger)?;
+    for visit in &schedule.first {
+        if ledger.cells[visit.cell].is_dropped() {
+            continue;
+        }
+        // Nothing may have been called in the process of a first call, another first call included.
+        crew.refresh(&plan.cells[visit.cell].subject, ledger)?;
+        self::visit(crew, run, visit, ledger)?;
+    }
+    let of = schedule.prepare.len();
+    for (done, &cell) in schedule.prepare.iter().enumerate() {
+        if !ledger.cells[cell].is_dropped() {
+            prepare(crew, cell, ledger)?;
+        }
+        ledger.observe(Progress::Prepared { cell: &plan.cells[cell].id, run, done: done + 1, of });
+    }
+    let of = schedule.visits.len();
+    let expected: f64 = schedule.visits.iter().map(|v| expected_ns(crew, v.cell, ledger)).sum();
+    let guess_s = expected * 1e-9 / GUESSED_SHARE;
+    for (done, visit) in schedule.visits.iter().enumerate() {
+        if !ledger.cells[visit.cell].is_dropped() {
+            self::visit(crew, run, visit, ledger)?;
+        }
+        ledger.observe(Progress::VisitDone { cell: &plan.cells[visit.cell].id, run, done: done + 1, of });
+        ledger.observe(Progress::SecondsLeft(pace.seconds_left(done + 1, of, guess_s)));
+    }
+    Ok(())
+}
+
+/// Makes a cell ready, and looks whether its first output is still the one of the calibration.
+fn prepare(crew: &mut Crew<'_>, cell: usize, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let check = u32::from(!ledger.cells[cell].hashes.is_empty());
+    if let Some(hashes) = crew.prepare(cell, check, ledger)? {
+        compare(crew, cell, &hashes, 0, ledger)?;
+    }
+    Ok(())
+}
+
+fn visit(crew: &mut Crew<'_>, run: u32, visit: &Visit, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let limits = &crew.job.options.limits;
+    let state = &ledger.cells[visit.cell];
+    let timing = &crew.plan.cells[visit.cell].timing;
+    let settle_ns = match timing {
+        Timing::First => 0,
+        _ if call_ns(crew, visit.cell, ledger) > limits.settle_below_ns as f64 => 0,
+        _ => limits.settle_ns,
+    };
+    let how = BlockRequest {
+        block: visit.block,
+        loops: state.loops.max(1),
+        offset: visit.offset,
+        settle_ns,
+        timeout: block_timeout(crew, expected_ns(crew, visit.cell, ledger)),
+    };
+    let Some(block) = crew.block(visit.cell, how, ledger)? else {
+        return Ok(ledger.flush()?);
+    };
+    let Block { samples, hashes } = block;
+    for sample in samples {
+        ledger.write(&Event::Sample { run, sample })?;
+    }
+    compare(crew, visit.cell, &hashes, visit.offset, ledger)?;
+    Ok(ledger.flush()?)
+}
+
+/// Compares the hash of request `offset` with the one of the calibration, where both are known.
+fn compare(crew: &Crew<'_>, cell: usize, hashes: &[String], offset: u64, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let calibrated = usize::try_from(offset).ok().and_then(|i| ledger.cells[cell].hashes.get(i));
+    if let (Some(hash), Some(before)) = (hashes.first(), calibrated)
+        && hash != before
+        && ledger.cells[cell].status != Some(Status::Mismatch)
+    {
+        let message = format!("the output of request {offset} is not the one of the calibration");
+        ledger.set_status(cell, crew.run(), Status::Mismatch, &message)?;
+    }
+    Ok(())
+}
+
+/// Time of a call in its thread, ns; rough.
+fn call_ns(crew: &Crew<'_>, cell: usize, ledger: &Ledger<'_>) -> f64 {
+    let threads = match crew.plan.cells[cell].timing {
+        Timing::Window { .. } => f64::from(crew.plan.cells[cell].op.threads.max(1)),
+        _ => 1.0,
+    };
+    ledger.cells[cell].ns_per_call * threads
+}
+
+/// How long a block should take, ns.
+fn expected_ns(crew: &Crew<'_>, cell: usize, ledger: &Ledger<'_>) -> f64 {
+    let limits = &crew.job.options.limits;
+    let call = call_ns(crew, cell, ledger);
+    let timed = match crew.plan.cells[cell].timing {
+        Timing::Window { window_ns } => window_ns as f64 + call,
+        _ => call * ledger.cells[cell].loops as f64,
+    };
+    timed + limits.settle_ns as f64
+}
