@@ -1,0 +1,44 @@
+//! Chat templates, rendered byte for byte as `transformers` renders them.
+//!
+//! `transformers` compiles a model's chat template with jinja2 in an immutable sandbox
+//! (`trim_blocks`, `lstrip_blocks`, loop controls, its own `tojson`, `raise_exception`, `strftime_now`
+//! and the `generation` tag) and hands it plain Python data. This module does the same with
+//! `minijinja`, and closes the gaps between the two languages:
+//!
+//! ```text
+//! source ──> [source]  newlines, string escapes, generation tags ──┐
+//! config ──> [select]  which template, which special tokens        ├─> [engine] compile once, render often
+//! request ─> [conversation] messages and tools as template values ─┘
+//!                      [pyvalue] [pyrepr] [json] [methods] [filters] [checks] [format] [strftime]: what Python does
+//! ```
+//!
+//! The facts come from `transformers` 5.23 (`utils/chat_template_utils.py`,
+//! `tokenization_utils_base.py`) and jinja2 3.1.6; `tests/template_transformers.rs` compares the
+//! output with both.
+//!
+//! A template is untrusted input: work, output and nesting are bounded by [`Limits`].
+
+mod args;
+mod checks;
+mod conversation;
+mod engine;
+mod error;
+mod filters;
+mod format;
+mod globals;
+mod json;
+mod methods;
+mod parse;
+mod pyrepr;
+mod pyvalue;
+mod select;
+mod source;
+mod strftime;
+mod text;
+mod unicode;
+
+pub use conversation::Conversation;
+pub use engine::ChatTemplate;
+pub use error::{Limits, TemplateError};
+pub use select::{SpecialTokens, select_template};
+pub use strftime::strftime_utc;
