@@ -19,11 +19,6 @@ REPEATS = 200
 TURNS = 1000
 
 
-def is_monotonic() -> bool:
-    """Whether `now` reads CLOCK_MONOTONIC, as this interpreter says."""
-    return "CLOCK_MONOTONIC" in time.get_clock_info("perf_counter").implementation
-
-
 def pair_ns() -> int:
     """Median cost of a pair of clock readings, ns."""
     clock = now

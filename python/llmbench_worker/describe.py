@@ -3,7 +3,7 @@
 import json
 from importlib.util import find_spec
 
-from . import PROTOCOL, __version__, clock, facts
+from . import PROTOCOL, __version__, facts
 from .engines import TABLE
 from .errors import missing
 
@@ -25,7 +25,6 @@ def as_json() -> str:
             "interpreter": facts.interpreter(),
             "gil": facts.gil(),
             "build": facts.build(),
-            "clock_monotonic": clock.is_monotonic(),
             "versions": facts.versions(packages),
             "available": [pair for pair in TABLE if pair not in unavailable],
             "unavailable": unavailable,

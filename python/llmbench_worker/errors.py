@@ -10,7 +10,7 @@ REMEDIES = {
     "UndefinedError": "the chat template uses a variable that these messages do not have",
     "SecurityError": "the chat template does what the sandbox forbids",
     "ValidationError": "the request does not have the shape of a chat-completions request",
-    "JSONDecodeError": "the input file is not JSON Lines; it may be truncated",
+    "JSONDecodeError": "the file is not valid JSON; it may be truncated",
 }
 """Name of an exception's class to what can be done about it; the first match along its bases wins."""
 

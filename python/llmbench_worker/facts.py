@@ -4,6 +4,7 @@ import gc
 import platform
 import sys
 import sysconfig
+import time
 from importlib import metadata
 
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
@@ -27,6 +28,7 @@ def build() -> dict[str, str]:
     flags = sysconfig.get_config_var("OPT")
     more = sysconfig.get_config_var("CFLAGS")
     return {
+        "clock": time.get_clock_info("perf_counter").implementation,
         "compiler": platform.python_compiler() or "unknown",
         "debug": _yes(sysconfig.get_config_var("Py_DEBUG")),
         "free_threaded": _yes(sysconfig.get_config_var("Py_GIL_DISABLED")),
