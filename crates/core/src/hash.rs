@@ -11,6 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::Plan;
 
+/// Lower-case hex SHA-256 of bytes.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// Stands where a path of the machine stood.
 const PATH_MARK: &str = "<path>";
 
