@@ -68,6 +68,8 @@ struct Member<'a> {
     worker: Option<Subject>,
     /// Cells that are ready in the present process.
     prepared: BTreeSet<usize>,
+    /// Something was asked of the present process.
+    used: bool,
     /// Starts so far; part of the seed of the next start's environment.
     starts: u32,
     failures: u32,
@@ -119,8 +121,7 @@ impl<'a> Crew<'a> {
     /// Replaces the worker of a subject, unless nothing was asked of it yet.
     pub(super) fn refresh(&mut self, subject: &str, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         let Some(member) = self.members.get_mut(subject) else { return Ok(()) };
-        if !member.prepared.is_empty() {
-            member.prepared.clear();
+        if member.used {
             if let Some(worker) = member.worker.take() {
                 worker.end();
             }
@@ -283,6 +284,7 @@ impl<'a> Crew<'a> {
         let Some(member) = self.members.get_mut(subject) else { return Ok(()) };
         let how = launch(self.plan.seed, self.run, subject, member.starts);
         member.starts += 1;
+        member.used = false;
         member.prepared.clear();
         let started = Subject::start(member.spec, how, self.job.interrupt).and_then(|mut worker| {
             worker.hello(self.job.model, self.plan.timestamp, &member.engines)?;
@@ -372,6 +374,7 @@ impl<'a> Member<'a> {
             engines: engines.into_iter().collect(),
             worker: None,
             prepared: BTreeSet::new(),
+            used: false,
             starts: 0,
             failures: 0,
             given_up: false,

@@ -189,8 +189,8 @@ pub fn measure(
         Err(Halt::Failed(error)) => return Err(error),
     };
     flushed?;
-    warnings.append(&mut ledger.warnings);
     session.finish(stopped, &ledger)?;
+    warnings.append(&mut ledger.warnings);
     Ok(Outcome { stopped, runs: session.complete.len() as u32, warnings })
 }
 
