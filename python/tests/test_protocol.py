@@ -132,6 +132,39 @@ class Ends(WorkerTest):
                 self.assertIn("Traceback", stderr)
                 self.assertRegex(stderr.splitlines()[-1], r"^\w*Error: .+")
 
+    def test_a_termination_signal_ends_it_at_once(self):
+        subject = self.start([])
+        subject.process.terminate()
+        self.assertEqual(subject.process.wait(PATIENCE_S), -15)
+
+    def test_children_do_not_inherit_the_answers(self):
+        script = (
+            "import os, subprocess, sys\n"
+            "from llmbench_worker.channel import Channel\n"
+            "channel = Channel.open()\n"
+            "print('stray')\n"
+            "child = 'import os, sys; os.fstat(int(sys.argv[1]))'\n"
+            "fd = os.environ['LLMBENCH_ANSWER_FD']\n"
+            "command = [sys.executable, '-c', child, fd]\n"
+            "code = subprocess.run(command, close_fds=False, stderr=subprocess.DEVNULL).returncode\n"
+            "channel.answer('done', code=code)\n"
+        )
+        read, write = os.pipe()
+        env = {**os.environ, "LLMBENCH_ANSWER_FD": str(write)}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=env,
+            pass_fds=(write,),
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        os.close(write)
+        with os.fdopen(read, "rb") as answers:
+            self.assertEqual(json.loads(answers.read()), {"type": "done", "code": 1})
+        self.assertEqual((done.stdout, done.stderr), (b"", b"stray\n"))
+
     def test_by_hand_it_explains_itself(self):
         done = self.run_by_hand()
         self.assertEqual(done.returncode, 2)
