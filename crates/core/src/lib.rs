@@ -9,6 +9,7 @@ pub mod measurements;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod pyenv;
 pub mod record;
 pub mod runner;
 pub mod samples;

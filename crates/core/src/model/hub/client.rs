@@ -117,7 +117,9 @@ impl<'a> Client<'a> {
                 Err(Failure::Final(e)) => return Err(e),
                 Err(Failure::Again(e, asked)) => (e, asked),
             };
-            if left == 0 || asked.is_some_and(|t| t > MAX_WAIT) {
+            // Silence has cost its whole time-out already; one more try is enough.
+            let silent_again = matches!(error, HubError::Silent { .. }) && wait > self.config.backoff;
+            if left == 0 || silent_again || asked.is_some_and(|t| t > MAX_WAIT) {
                 return Err(error);
             }
             tracing::debug!("{error}; trying again");
@@ -211,7 +213,9 @@ impl<'a> Client<'a> {
         // A redirect's address may be signed, so only its host is shown.
         let host = url.parse::<Uri>().map_or_else(|_| self.host.clone(), |uri| host(&uri));
         let seconds = self.config.timeouts.connect.as_secs_f64();
-        let unreachable = |reason: String| HubError::Unreachable { host: host.clone(), reason };
+        let via = self.proxied(url);
+        let unreachable =
+            |reason: String| HubError::Unreachable { host: host.clone(), reason: format!("{reason}{via}") };
         match error {
             Error::HostNotFound => Failure::Final(unreachable("its name cannot be resolved; offline?".into())),
             Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
@@ -221,6 +225,10 @@ impl<'a> Client<'a> {
             Error::Io(e) => match e.kind() {
                 ErrorKind::ConnectionRefused => Failure::Final(unreachable("it refused the connection".into())),
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => Failure::Again(self.silent(&host, file), None),
+                // The system's resolver has no kind of its own for an unknown name.
+                _ if e.to_string().contains("lookup address") => {
+                    Failure::Final(unreachable("its name cannot be resolved; offline?".into()))
+                }
                 _ => match tls_reason(&e.to_string()) {
                     Some(reason) => Failure::Final(HubError::Tls { host, reason }),
                     None => Failure::Again(unreachable(e.to_string()), None),
@@ -235,6 +243,15 @@ impl<'a> Client<'a> {
                 Failure::Final(HubError::Endpoint { reason: "it cannot be requested".into() })
             }
             other => Failure::Again(self.not_a_hub(&other.to_string()), None),
+        }
+    }
+
+    /// Says so where a proxy stands between us and the host, since that may be what fails.
+    fn proxied(&self, url: &str) -> &'static str {
+        let direct = |proxy: &ureq::Proxy| url.parse().is_ok_and(|uri| proxy.is_no_proxy(&uri));
+        match self.agent.config().proxy() {
+            Some(proxy) if !direct(proxy) => ", through the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names",
+            _ => "",
         }
     }
 

@@ -48,7 +48,7 @@ pub enum HubError {
     #[error("cannot reach {host} ({reason}): {}", REACH)]
     Unreachable { host: String, reason: String },
     #[error(
-        "the connection to {host} is not trusted ({reason}): if a proxy opens TLS here, set SSL_CERT_FILE to its certificate"
+        "the connection to {host} is not trusted ({reason}): if a proxy opens TLS here, set REQUESTS_CA_BUNDLE to a file with its certificate"
     )]
     Tls { host: String, reason: String },
     #[error("{host} was silent for {after_s} s while {file} was fetched: try again, or {}", REACH)]
