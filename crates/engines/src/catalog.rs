@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{collate, handoff, parse, tokenize, versions};
+use crate::{collate, handoff, parse, render, tokenize, versions};
 
 /// An engine as `llmbench list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +30,7 @@ pub fn catalog() -> Vec<EngineInfo> {
     };
     vec![
         native("parse", parse::ENGINE, &parse::CALL_PATHS, "serde_json"),
+        native("template", render::ENGINE, &render::CALL_PATHS, "minijinja"),
         native("tokenize", tokenize::ENGINE, &tokenize::CALL_PATHS, "tokenizers"),
         native("collate", collate::ENGINE, &collate::CALL_PATHS, "llmbench"),
         native("handoff", handoff::ENGINE, &handoff::CALL_PATHS, "rmp"),

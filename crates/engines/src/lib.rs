@@ -1,1 +1,26 @@
+//! The native engines, one file each behind one trait ([`Engine`]), and the built-in model.
+//!
+//! | operation | module | engine | call paths |
+//! |---|---|---|---|
+//! | parse | [`parse`] | `serde` | `serde_json.from_slice` |
+//! | template | [`render`] | `minijinja` | `render` |
+//! | tokenize | [`tokenize`] | `hf-tokenizers` | `encode`, `encode_fast`, `encode_batch` |
+//! | collate | [`collate`] | `native` | `pad` |
+//! | handoff | [`handoff`] | `rmp` | `encode` |
+//!
+//! A new engine is one file with its call paths, and one line in [`catalog`].
 
+pub mod builtin;
+pub mod catalog;
+pub mod collate;
+mod engine;
+pub mod handoff;
+pub mod parse;
+pub mod render;
+pub mod template;
+pub mod tokenize;
+pub mod versions;
+
+pub use engine::{Engine, EngineError};
+pub use render::Template;
+pub use tokenize::{Tokenizer, count_tokens};

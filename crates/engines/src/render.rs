@@ -1,0 +1,74 @@
+//! Rendering a conversation into a prompt by the model's chat template, with `minijinja`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::{Engine, EngineError};
+use crate::parse::ChatRequest;
+use crate::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
+
+/// From a conversation to the text of its prompt, generation prompt included.
+pub type Render = dyn Engine<Input = Conversation, Output = String>;
+
+pub const ENGINE: &str = "minijinja";
+pub const CALL_PATHS: [&str; 1] = ["render"];
+
+/// A compiled chat template, shared by all threads.
+#[derive(Clone)]
+pub struct Template(Arc<ChatTemplate>);
+
+/// Why the template of a model folder cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("{} cannot be read: {reason}; give a model folder that holds a tokenizer_config.json", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{} is not JSON ({reason}); fetch it again", path.display())]
+    NotJson { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl Template {
+    /// Compiles the template of a model folder: its `chat_template.jinja`, else the one of its `tokenizer_config.json`.
+    /// `timestamp` (Unix seconds) is what `strftime_now` shows, in UTC.
+    pub fn load(dir: &Path, timestamp: i64) -> Result<Self, LoadError> {
+        let path = dir.join("tokenizer_config.json");
+        let unreadable = |path: &Path, error: std::io::Error| LoadError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+        let config = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
+        let config = serde_json::from_slice(&config)
+            .map_err(|error| LoadError::NotJson { path: path.clone(), reason: error.to_string() })?;
+        let path = dir.join("chat_template.jinja");
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(&path, error)),
+        };
+        let source = select_template(&config, file.as_deref(), false)?;
+        let special = SpecialTokens::from_config(&config, None)?;
+        Ok(Self(Arc::new(ChatTemplate::compile(&source, &special, Limits::default(), timestamp)?)))
+    }
+
+    /// The call path of that name, if there is one.
+    pub fn call_path(&self, name: &str) -> Option<Box<Render>> {
+        (name == CALL_PATHS[0]).then(|| Box::new(Minijinja(self.clone())) as Box<Render>)
+    }
+}
+
+/// What the template is given of a validated request: as in a Python server, its messages and tools become plain values.
+pub fn conversation(request: &ChatRequest) -> Result<Conversation, EngineError> {
+    let messages = serde_json::to_value(&request.messages).map_err(EngineError::failed)?;
+    let tools = request.tools.as_ref().map(serde_json::to_value).transpose().map_err(EngineError::failed)?;
+    Conversation::from_json(&messages, tools.as_ref()).map_err(EngineError::failed)
+}
+
+/// The compiled template's `render`.
+struct Minijinja(Template);
+
+impl Engine for Minijinja {
+    type Input = Conversation;
+    type Output = String;
+
+    fn run(&self, conversation: &Conversation) -> Result<String, EngineError> {
+        self.0.0.render(conversation, true).map_err(EngineError::failed)
+    }
+}
