@@ -79,22 +79,14 @@ impl Environment {
         options: &EnsureOptions,
         progress: &mut dyn FnMut(EnvProgress),
     ) -> Result<Self, EnvError> {
-        let lock_sha = hex::encode(Sha256::digest(lock));
-        let real = hex::encode(Sha256::digest(interpreter.real.as_os_str().as_encoded_bytes()));
-        let name = format!("{}-{}-{}", &lock_sha[..8], interpreter.version, &real[..8]);
-        let envs = cache_root.join("envs");
-        let dir = envs.join(&name);
-        let marker = Marker {
-            lock_sha: lock_sha.clone(),
-            version: interpreter.version.to_string(),
-            base: interpreter.real.clone(),
-        };
-        let mut this = Self { python: dir.join("bin/python"), dir, lock_sha, made: false };
+        let (mut this, marker) = Self::planned(interpreter, lock, cache_root);
         if this.is_ready(&marker) {
             return Ok(this);
         }
         let patience = options.timeout + Duration::from_secs(60);
-        let _lock = Lock::acquire(&envs.join(format!(".{name}.lock")), patience, &mut || {
+        let name = this.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let lock_file = cache_root.join("envs").join(format!(".{name}.lock"));
+        let _lock = Lock::acquire(&lock_file, patience, &mut || {
             progress(EnvProgress::Waiting);
         })?;
         if this.is_ready(&marker) {
@@ -110,6 +102,23 @@ impl Environment {
         cache::write_atomically(&this.dir.join(MARKER), &json)?;
         this.made = true;
         Ok(this)
+    }
+
+    /// The environment that [`Environment::ensure`] has made already.
+    pub fn find(interpreter: &Interpreter, lock: &str, cache_root: &Path) -> Option<Self> {
+        let (this, marker) = Self::planned(interpreter, lock, cache_root);
+        this.is_ready(&marker).then_some(this)
+    }
+
+    /// Where the environment of a lock and an interpreter belongs, and what its marker says when it is complete.
+    fn planned(interpreter: &Interpreter, lock: &str, cache_root: &Path) -> (Self, Marker) {
+        let lock_sha = hex::encode(Sha256::digest(lock));
+        let real = hex::encode(Sha256::digest(interpreter.real.as_os_str().as_encoded_bytes()));
+        let name = format!("{}-{}-{}", &lock_sha[..8], interpreter.version, &real[..8]);
+        let dir = cache_root.join("envs").join(name);
+        let version = interpreter.version.to_string();
+        let marker = Marker { lock_sha: lock_sha.clone(), version, base: interpreter.real.clone() };
+        (Self { python: dir.join("bin/python"), dir, lock_sha, made: false }, marker)
     }
 
     /// Complete, of this lock and interpreter, and the interpreter behind it is still there.
