@@ -36,9 +36,9 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let adjectives = distinct(include_str!("words/adjectives.txt"));
     let adverbs = distinct(include_str!("words/adverbs.txt"));
     Lexicon {
-        noun_weights: Weighted::zipf_mandelbrot(nouns.len(), 20),
-        verb_weights: Weighted::zipf_mandelbrot(verbs.len(), 6),
-        adjective_weights: Weighted::zipf_mandelbrot(adjectives.len(), 10),
+        noun_weights: Weighted::zipf_mandelbrot(nouns.len(), 40),
+        verb_weights: Weighted::zipf_mandelbrot(verbs.len(), 12),
+        adjective_weights: Weighted::zipf_mandelbrot(adjectives.len(), 20),
         adverb_weights: Weighted::zipf_mandelbrot(adverbs.len(), 3),
         nouns,
         verbs,
@@ -157,17 +157,13 @@ fn verb(entry: &'static str) -> Verb {
         format!("{stem}ying")
     } else {
         match stem.strip_suffix('e') {
-            Some(short) if !stem.ends_with("ee") && base != "be" => format!("{short}ing"),
+            Some(short) if !stem.ends_with("ee") => format!("{short}ing"),
             _ => format!("{stem}ing"),
         }
     };
     let past = forms.next().map_or(past, str::to_owned);
     let participle = forms.next().map_or_else(|| past.clone(), str::to_owned);
-    let third = match base {
-        "be" => "is".to_owned(),
-        "have" => "has".to_owned(),
-        _ => with_s(base),
-    };
+    let third = if base == "have" { "has".to_owned() } else { with_s(base) };
     Verb { base: base.into(), third, past, participle, gerund }
 }
 

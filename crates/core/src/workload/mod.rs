@@ -10,6 +10,7 @@ use serde_json::Value;
 
 mod author;
 mod build;
+mod closed;
 mod code;
 mod conversation;
 mod dataset;

@@ -1,6 +1,7 @@
 //! Sentences from a small grammar of English. Function words come from closed sets with weights after their frequency in
 //! written English; content words from the topic and the lexicon.
 
+use super::closed::{LINKS, MODALS, OBJECTS, OPENERS, PLURAL, PREPOSITIONS, SINGULAR, SUBJECTS, weigh};
 use super::lexicon::{Noun, capitalized};
 use super::rng::Stream;
 use super::topic::Topic;
@@ -11,228 +12,6 @@ enum Number {
     Singular,
     Plural,
 }
-
-/// Draws from words with weights.
-fn weigh(rng: &mut Stream, list: &[(&'static str, usize)]) -> &'static str {
-    let mut at = rng.below(list.iter().map(|(_, weight)| weight).sum());
-    for (word, weight) in list {
-        if at < *weight {
-            return word;
-        }
-        at -= weight;
-    }
-    ""
-}
-
-const PREPOSITIONS: &[(&str, usize)] = &[
-    ("in", 200),
-    ("to", 120),
-    ("for", 110),
-    ("with", 90),
-    ("on", 80),
-    ("from", 60),
-    ("at", 55),
-    ("by", 45),
-    ("as", 30),
-    ("into", 25),
-    ("about", 25),
-    ("over", 14),
-    ("after", 14),
-    ("before", 12),
-    ("through", 11),
-    ("between", 11),
-    ("without", 9),
-    ("under", 8),
-    ("during", 8),
-    ("against", 7),
-    ("within", 6),
-    ("across", 5),
-    ("until", 4),
-    ("inside", 3),
-    ("behind", 3),
-    ("per", 3),
-    ("since", 3),
-    ("among", 3),
-    ("like", 6),
-    ("along", 2),
-    ("beyond", 2),
-    ("around", 4),
-    ("towards", 2),
-    ("upon", 2),
-    ("via", 3),
-    ("despite", 1),
-];
-const SINGULAR: &[(&str, usize)] = &[
-    ("the", 560),
-    ("a", 230),
-    ("this", 60),
-    ("its", 25),
-    ("your", 30),
-    ("each", 18),
-    ("my", 16),
-    ("that", 18),
-    ("their", 16),
-    ("our", 12),
-    ("any", 14),
-    ("another", 9),
-    ("every", 7),
-    ("no", 10),
-    ("his", 10),
-    ("her", 7),
-    ("some", 8),
-    ("one", 9),
-    ("such a", 3),
-    ("the same", 8),
-    ("the first", 6),
-    ("the next", 4),
-    ("the last", 3),
-    ("the only", 2),
-    ("either", 1),
-    ("whichever", 1),
-];
-const PLURAL: &[(&str, usize)] = &[
-    ("the", 330),
-    ("these", 30),
-    ("all", 22),
-    ("some", 24),
-    ("many", 14),
-    ("two", 14),
-    ("your", 18),
-    ("their", 16),
-    ("its", 12),
-    ("our", 10),
-    ("those", 10),
-    ("most", 10),
-    ("three", 7),
-    ("other", 16),
-    ("several", 6),
-    ("few", 5),
-    ("more", 14),
-    ("both", 6),
-    ("different", 5),
-    ("such", 6),
-    ("any", 6),
-    ("four", 3),
-    ("five", 2),
-    ("no", 5),
-    ("all of the", 4),
-    ("a few", 4),
-    ("a lot of", 2),
-    ("", 330),
-];
-const SUBJECTS: &[(&str, usize)] = &[
-    ("it", 260),
-    ("you", 240),
-    ("I", 200),
-    ("we", 110),
-    ("they", 90),
-    ("he", 55),
-    ("this", 70),
-    ("that", 30),
-    ("she", 35),
-    ("there", 0),
-    ("which", 0),
-    ("everything", 4),
-    ("nothing", 4),
-    ("something", 6),
-    ("someone", 4),
-    ("everyone", 3),
-    ("nobody", 1),
-    ("each", 4),
-];
-const OBJECTS: &[(&str, usize)] = &[
-    ("it", 240),
-    ("you", 90),
-    ("them", 80),
-    ("me", 60),
-    ("that", 40),
-    ("this", 50),
-    ("us", 30),
-    ("him", 25),
-    ("her", 15),
-    ("itself", 12),
-    ("something", 14),
-    ("anything", 10),
-    ("everything", 9),
-    ("nothing", 4),
-    ("yourself", 3),
-    ("themselves", 3),
-];
-const MODALS: &[(&str, usize)] = &[
-    ("can", 200),
-    ("will", 170),
-    ("should", 100),
-    ("would", 110),
-    ("could", 70),
-    ("may", 70),
-    ("must", 45),
-    ("might", 35),
-    ("cannot", 20),
-    ("won't", 8),
-    ("can't", 14),
-    ("shouldn't", 5),
-    ("does not", 0),
-    ("shall", 4),
-    ("need to", 20),
-    ("have to", 0),
-    ("wouldn't", 4),
-];
-const LINKS: &[(&str, usize)] = &[
-    ("and", 240),
-    ("but", 90),
-    ("because", 40),
-    ("so", 50),
-    ("when", 60),
-    ("if", 80),
-    ("while", 20),
-    ("or", 30),
-    ("although", 8),
-    ("since", 12),
-    ("until", 8),
-    ("where", 14),
-    ("as", 30),
-    ("before", 10),
-    ("after", 12),
-    ("unless", 6),
-    ("so that", 8),
-    ("even if", 4),
-    ("whereas", 3),
-    ("once", 5),
-    ("as long as", 3),
-    ("and then", 8),
-];
-const OPENERS: &[(&str, usize)] = &[
-    ("However,", 14),
-    ("For example,", 14),
-    ("In this case,", 8),
-    ("So", 10),
-    ("But", 14),
-    ("And", 8),
-    ("Then", 8),
-    ("Also,", 6),
-    ("First,", 5),
-    ("Finally,", 4),
-    ("Note that", 8),
-    ("In general,", 4),
-    ("Of course,", 3),
-    ("Now", 5),
-    ("As a result,", 4),
-    ("On the other hand,", 3),
-    ("In other words,", 2),
-    ("By default,", 4),
-    ("At the same time,", 3),
-    ("Therefore,", 3),
-    ("Instead,", 3),
-    ("Still,", 2),
-    ("Well,", 2),
-    ("In practice,", 3),
-    ("To be clear,", 1),
-    ("Because of this,", 1),
-    ("Next,", 2),
-    ("Otherwise,", 2),
-    ("Yes,", 2),
-    ("No,", 1),
-];
 
 /// Writes words with single spaces between them.
 struct Writer<'a> {
@@ -261,7 +40,7 @@ impl Writer<'_> {
     }
 
     fn noun_phrase(&mut self, rng: &mut Stream, depth: usize) -> Number {
-        let adjective = if rng.chance(30) { self.topic.adjective(rng) } else { "" };
+        let adjective = if rng.chance(37) { self.topic.adjective(rng) } else { "" };
         let number = if rng.chance(30) {
             let noun = self.topic.noun(rng);
             let plural = noun.plural.as_deref();
@@ -274,14 +53,14 @@ impl Writer<'_> {
             self.word(plural.unwrap_or(&noun.singular));
             if plural.is_some() { Number::Plural } else { Number::Singular }
         } else {
-            let noun = if rng.chance(6) { self.topic.rare(rng) } else { compound(self.topic, rng) };
+            let noun = if rng.chance(9) { self.topic.rare(rng) } else { compound(self.topic, rng) };
             let determiner = weigh(rng, SINGULAR);
             self.determiner(determiner, if adjective.is_empty() { &noun } else { adjective });
             self.word(adjective);
             self.word(&noun);
             Number::Singular
         };
-        if depth > 0 && rng.chance(20) {
+        if depth > 0 && rng.chance(16) {
             self.word("of");
             self.noun_phrase(rng, depth - 1);
         } else if depth > 0 && rng.chance(5) {
@@ -293,7 +72,7 @@ impl Writer<'_> {
 
     fn subject(&mut self, rng: &mut Stream) -> Number {
         match rng.below(100) {
-            0..40 => {
+            0..31 => {
                 let pronoun = weigh(rng, SUBJECTS);
                 self.word(pronoun);
                 match pronoun {
@@ -302,7 +81,7 @@ impl Writer<'_> {
                     _ => Number::Singular,
                 }
             }
-            40..47 => {
+            31..39 => {
                 let name = self.topic.name(rng);
                 self.word(&name);
                 if rng.chance(15) {
@@ -322,13 +101,17 @@ impl Writer<'_> {
                 let name = self.topic.name(rng);
                 self.word(&name);
             }
-            17..20 => {
+            17..21 => {
                 let identifier = self.topic.snake(rng, true);
                 self.word(&format!("`{identifier}`"));
             }
+            21..24 => {
+                let mark = mark_up(self.topic, rng);
+                self.word(&mark);
+            }
             _ => {
                 self.noun_phrase(rng, 1);
-                if rng.chance(7) {
+                if rng.chance(16) {
                     self.word(if rng.chance(80) { "and" } else { "or" });
                     self.noun_phrase(rng, 0);
                 }
@@ -451,11 +234,7 @@ impl Writer<'_> {
                 self.word(&verb.base);
             }
             66..82 => self.word(&verb.past),
-            _ => self.word(match (singular, verb.base.as_str()) {
-                (false, "be") => be,
-                (true, _) => &verb.third,
-                (false, base) => base,
-            }),
+            _ => self.word(if singular { &verb.third } else { &verb.base }),
         }
         if rng.chance(4) {
             self.word("that");
@@ -466,7 +245,7 @@ impl Writer<'_> {
         if rng.chance(84) {
             self.object(rng);
         }
-        if depth > 0 && rng.chance(44) {
+        if depth > 0 && rng.chance(54) {
             self.prepositional(rng);
         }
         if rng.chance(7) {
@@ -505,6 +284,23 @@ fn weigh_pair(rng: &mut Stream) -> (&'static str, &'static str) {
 fn compound(topic: &Topic, rng: &mut Stream) -> String {
     let noun: &Noun = topic.noun(rng);
     if rng.chance(12) { format!("{} {}", noun.singular, topic.noun(rng).singular) } else { noun.singular.clone() }
+}
+
+/// What stands in prose and is no word: quotations, versions, paths, addresses, acronyms, emphasis.
+fn mark_up(topic: &Topic, rng: &mut Stream) -> String {
+    let noun = &topic.noun(rng).singular;
+    match rng.below(8) {
+        0 | 1 => format!("\"{} {noun}\"", topic.adjective(rng)),
+        2 => format!("version {}.{}.{}", rng.below(4), rng.below(20), rng.below(10)),
+        3 => format!("`{noun}/{}.{}`", topic.snake(rng, false), rng.pick(&["py", "rs", "json", "md", "yaml"])),
+        4 => format!("https://{noun}.example.org/{}", topic.snake(rng, false).replace('_', "-")),
+        5 => format!(
+            "the {noun} ({})",
+            topic.snake(rng, false).split('_').map(|word| word[..1].to_uppercase()).collect::<String>() + "S"
+        ),
+        6 => format!("*{}*", topic.verb(rng).gerund),
+        _ => format!("{}'s {noun}", topic.name(rng)),
+    }
 }
 
 /// Small numbers are more frequent than large ones.
