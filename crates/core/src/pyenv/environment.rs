@@ -186,7 +186,10 @@ impl Maker<'_> {
         let lock = self.write_lock()?;
         let mut install = child::command(self.dir.join("bin/python"));
         install.args(["-I", "-m", "pip", "install", "--require-hashes", "--no-input", "--disable-pip-version-check"]);
-        install.args(["--no-color", "--progress-bar", "off", "--only-binary", ":all:", "-r"]).arg(lock);
+        // pip speaks of the network only when it tries again, so it is told to, whatever its settings say.
+        install
+            .args(["--no-color", "--progress-bar", "off", "--retries", "3", "--only-binary", ":all:", "-r"])
+            .arg(lock);
         self.install("pip", install, progress)
     }
 

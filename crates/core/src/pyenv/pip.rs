@@ -57,7 +57,7 @@ pub(super) fn failure(tool: &'static str, outcome: &Outcome, version: &Version, 
     };
     const DISK: [&str; 3] = ["no space left on device", "errno 28", "os error 28"];
     const HASH: [&str; 3] = ["do not match the hashes", "hash mismatch", "hashes are required"];
-    const NETWORK: [&str; 13] = [
+    const NETWORK: [&str; 15] = [
         "newconnectionerror",
         "name resolution",
         "max retries exceeded",
@@ -71,6 +71,8 @@ pub(super) fn failure(tool: &'static str, outcome: &Outcome, version: &Version, 
         "error sending request",
         "failed to fetch",
         "sslerror",
+        "not a trusted or secure host",
+        "could not fetch url",
     ];
     const WHEEL: [&str; 4] =
         ["no matching distribution found for ", "no usable wheels", "has no wheels with", "no wheels are available"];
@@ -78,11 +80,14 @@ pub(super) fn failure(tool: &'static str, outcome: &Outcome, version: &Version, 
         return EnvError::Full { tool, dir: dir.to_path_buf() };
     }
     if let Some(line) = find(&HASH) {
-        return EnvError::Hash { tool, line };
+        // pip names the package on the next line.
+        let next = lines.iter().skip_while(|l| !l.contains("DO NOT MATCH THE HASHES")).nth(1);
+        let line = next.map_or(line, |l| without_password(l.trim_end_matches(':')));
+        return EnvError::Hash { tool, line: shorten(line.split(" (from ").next().unwrap_or(&line)) };
     }
     // Before the missing wheel: pip finds no distribution either when it cannot ask for one.
     if let Some(line) = find(&NETWORK) {
-        return EnvError::Network { tool, line: shorten(&line) };
+        return EnvError::Network { tool, line: shorten(cause(&line)) };
     }
     if let Some(line) = find(&WHEEL) {
         let package = match line.split_once("No matching distribution found for ") {
@@ -94,6 +99,12 @@ pub(super) fn failure(tool: &'static str, outcome: &Outcome, version: &Version, 
     let line = find(&["error:", "error ", "failed"]).or_else(|| lines.last().map(|l| without_password(l)));
     let line = line.map_or_else(|| "it said nothing".to_owned(), |l| shorten(&l));
     EnvError::Failed { tool, line }
+}
+
+/// The system's own words out of a line that wraps them in Python objects.
+fn cause(line: &str) -> &str {
+    let start = line.rfind("[Errno").unwrap_or(0);
+    line[start..].split("')").next().unwrap_or(line)
 }
 
 fn shorten(line: &str) -> String {
@@ -149,8 +160,16 @@ mod tests {
             "ERROR: No matching distribution found for tokenizers==0.23.2",
         ]);
         assert!(e.contains("no wheel of tokenizers==0.23.2 for Python 3.13.0t") && e.contains("--python"), "{e}");
-        let e = failed(&["ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "  numpy==1"]);
-        assert!(e.contains("not the one in the lock"), "{e}");
+        let e = failed(&[
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+            "    numpy==1 from https://i/n:",
+        ]);
+        assert!(e.contains("not the one in the lock (numpy==1 from https://i/n)"), "{e}");
+        let e = failed(&[
+            "WARNING: Retrying after connection broken by 'NewConnectionError('<x at 0x7f>: Failed to establish a new \
+         connection: [Errno 111] Connection refused')': /simple/a/",
+        ]);
+        assert!(e.contains("index ([Errno 111] Connection refused): check"), "{e}");
         let e = failed(&["ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"]);
         assert!(e.contains("no space is left") && e.contains("LLMBENCH_CACHE"), "{e}");
         let e = failed(&["Collecting x", "ERROR: something odd", "", "[notice] a new release"]);
