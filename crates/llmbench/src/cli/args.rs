@@ -1,0 +1,192 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::suites::axes::{AxisValue, parse_list};
+
+/// Measures where the time goes in an LLM system outside the GPU.
+#[derive(Debug, Parser)]
+#[command(
+    name = "llmbench",
+    version,
+    about = "Finds the bottleneck in an LLM pipeline outside the GPU, with evidence",
+    max_term_width = 100,
+    after_help = "Examples:\n  llmbench run preprocessing --quick         the whole suite in minutes, on the built-in model\n  llmbench run preprocessing --exp 1 3       two experiments, in full\n  llmbench doctor                            is this machine fit for measuring?\n  llmbench list                              suites, experiments, engines"
+)]
+pub struct Cli {
+    /// Log more to stderr (-v: info, -vv: debug).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Measure a suite of experiments and write a report.
+    Run(Box<RunArgs>),
+    /// Show suites, experiments and engines, and what is available here.
+    List(ListArgs),
+    /// Examine the machine, the clocks, the interpreters and the GPU; say what to mend.
+    Doctor(DoctorArgs),
+    /// Render the report of a run folder again, without measuring.
+    Report(ReportArgs),
+    /// Print the completion script of a shell.
+    #[command(after_help = "Examples:\n  llmbench completions bash > ~/.local/share/bash-completion/completions/llmbench")]
+    Completions { shell: clap_complete::Shell },
+    /// The native worker; started by `run`.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// `llmbench run`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n\nExit codes: 0 all measured, 2 usage, 4 nothing selected, 100 some cells failed, 101 engines that must agree did not,\n103 environment refused (--strict-env), 130 interrupted (what was measured is kept; go on with --resume)."
+)]
+pub struct RunArgs {
+    /// The suite: preprocessing.
+    pub suite: String,
+
+    /// Few runs in minutes: indicative.
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+
+    /// All points, until the intervals are narrow or the time is over (the default).
+    #[arg(long)]
+    pub full: bool,
+
+    /// Experiments by number or name; all of them without this.
+    #[arg(long, value_name = "EXP", num_args = 1..)]
+    pub exp: Vec<String>,
+
+    /// A folder with tokenizer.json, a Hugging Face id, or nothing for the built-in model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+
+    /// Python interpreter by path or version; repeat it to compare several.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// Use what the interpreter has installed instead of an environment of our own.
+    #[arg(long)]
+    pub no_env: bool,
+
+    /// Where the run folder goes.
+    #[arg(long, value_name = "DIR", env = "LLMBENCH_OUTPUT")]
+    pub output: Option<PathBuf>,
+
+    /// Thread counts of the experiments that have threads: 1,2,4 or 1,cores,2*cores.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub threads: Option<AxisList>,
+
+    /// Tokens a request.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub tokens: Option<AxisList>,
+
+    /// Turns a conversation.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub turns: Option<AxisList>,
+
+    /// Requests a batch (gpu-wait).
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub batch: Option<AxisList>,
+
+    /// Extrapolate gpu-wait to this many requests [default: 100000].
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+
+    /// Length of a GPU step in ms, to compute how long the GPU idles (gpu-wait).
+    #[arg(long, value_name = "MS")]
+    pub gpu_step_ms: Option<f64>,
+
+    /// Text of the generated conversations: words that people write, or random letters (worst case for caches).
+    #[arg(long, value_name = "KIND", value_parser = ["words", "letters"])]
+    pub workload: Option<String>,
+
+    /// Measure on real conversations: ShareGPT JSON, JSONL of OpenAI messages, or plain text.
+    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
+    pub dataset: Option<PathBuf>,
+
+    /// Leave out requests of the dataset that the model's template refuses.
+    #[arg(long, requires = "dataset")]
+    pub skip_refused: bool,
+
+    /// Numbers of runs after which the results are looked at; the last is the most that are made.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub runs: Option<AxisList>,
+
+    /// Seed of texts, orders and offsets [default: 1].
+    #[arg(long)]
+    pub seed: Option<u64>,
+
+    /// Settings in a TOML file; the command line wins over it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+
+    /// Show the plan (cells, subjects, runs, expected time) and measure nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Go on with an interrupted run (a folder, or `latest`).
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+
+    /// Refuse to measure where the environment would make figures wrong.
+    #[arg(long)]
+    pub strict_env: bool,
+
+    /// Draw no figures.
+    #[arg(long)]
+    pub no_plots: bool,
+}
+
+/// `llmbench list`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  llmbench list\n  llmbench list --python 3.12\n  llmbench list --json")]
+pub struct ListArgs {
+    /// Look at this interpreter too; repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `llmbench doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  llmbench doctor\n  llmbench doctor --json")]
+pub struct DoctorArgs {
+    /// Look at this interpreter too; repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `llmbench report`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  llmbench report output/latest\n  llmbench report output/latest --no-plots")]
+pub struct ReportArgs {
+    /// A run folder.
+    pub run: PathBuf,
+
+    /// Draw no figures.
+    #[arg(long)]
+    pub no_plots: bool,
+}
+
+/// A list of axis values as one argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AxisList(pub Vec<AxisValue>);
+
+fn list(text: &str) -> Result<AxisList, String> {
+    parse_list(text).map(AxisList)
+}

@@ -1,0 +1,187 @@
+//! `llmbench list`: suites, experiments and engines, what is available here and, if not, why and how to get it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use llmbench_core::cache;
+use llmbench_core::pyenv::{self, Environment, Interpreter, Surroundings};
+use llmbench_engines::catalog;
+use serde::{Deserialize, Serialize};
+
+use super::args::ListArgs;
+use super::exit::{Exit, Failure};
+use super::subjects;
+use crate::suites::{self, EngineEntry};
+
+/// Everything that `list` knows; `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Listing {
+    suites: Vec<SuiteLine>,
+    engines: Vec<EngineLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct SuiteLine {
+    name: String,
+    title: String,
+    experiments: Vec<ExperimentLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExperimentLine {
+    id: u32,
+    name: String,
+    question: String,
+}
+
+#[derive(Debug, Serialize)]
+struct EngineLine {
+    /// `native`, or the interpreter: `Python 3.12.1`.
+    place: String,
+    op: String,
+    engine: String,
+    call_path: String,
+    version: Option<String>,
+    /// Why it is not available and what to do; none when it is.
+    unavailable: Option<String>,
+}
+
+/// What a Python worker says of itself with `--describe`.
+#[derive(Debug, Deserialize)]
+struct Description {
+    #[serde(default)]
+    versions: BTreeMap<String, String>,
+    #[serde(default)]
+    unavailable: BTreeMap<String, String>,
+}
+
+/// Prints the listing.
+///
+/// # Errors
+/// Usage, when the cache cannot be used.
+pub fn list(args: &ListArgs) -> Result<Exit, Failure> {
+    let listing = listing(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&listing).map_err(Failure::bug)?);
+        return Ok(Exit::Success);
+    }
+    for suite in &listing.suites {
+        println!("{}: {}", suite.name, suite.title);
+        for experiment in &suite.experiments {
+            println!("  {} {:<12} {}", experiment.id, experiment.name, experiment.question);
+        }
+        println!("  llmbench run {} --quick", suite.name);
+    }
+    let mut place = "";
+    for line in &listing.engines {
+        if line.place != place {
+            println!("\nengines, {}", line.place);
+            place = &line.place;
+        }
+        let name = format!("{}.{}", line.engine, line.call_path);
+        match (&line.unavailable, &line.version) {
+            (None, version) => println!("  {:<9} {name:<36} {}", line.op, version.as_deref().unwrap_or("")),
+            (Some(why), _) => println!("  {:<9} {name:<36} not here: {why}", line.op),
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn listing(args: &ListArgs) -> Result<Listing, Failure> {
+    let cache = cache::root().map_err(Failure::usage)?;
+    let mut entries: Vec<EngineEntry> = Vec::new();
+    let mut lines = Vec::new();
+    for suite in suites::all() {
+        for entry in suite.engines() {
+            if !entries.contains(&entry) {
+                entries.push(entry);
+            }
+        }
+        let spec = suite.spec();
+        let experiment = |spec: &suites::spec::ExperimentSpec| ExperimentLine {
+            id: spec.id,
+            name: spec.name.clone(),
+            question: spec.question.clone(),
+        };
+        lines.push(SuiteLine {
+            name: spec.name.clone(),
+            title: spec.title.clone(),
+            experiments: spec.experiments.iter().map(experiment).collect(),
+        });
+    }
+    let mut engines: Vec<EngineLine> = entries.iter().filter(|entry| entry.kind == "native").map(native_line).collect();
+    let discovery = pyenv::discover(&args.python, &Surroundings::from_env());
+    let python: Vec<&EngineEntry> = entries.iter().filter(|entry| entry.kind == "python").collect();
+    let chosen: Vec<Result<&Interpreter, String>> = if args.python.is_empty() {
+        vec![discovery.default_choice().map_err(|error| error.to_string())]
+    } else {
+        discovery.asked().into_iter().map(|choice| choice.map_err(|rejected| rejected.reason.clone())).collect()
+    };
+    for choice in chosen {
+        engines.extend(python_lines(choice, &python, &cache));
+    }
+    Ok(Listing { suites: lines, engines })
+}
+
+fn native_line(entry: &EngineEntry) -> EngineLine {
+    let info = catalog::catalog().into_iter().find(|info| info.engine == entry.engine && info.call_paths.contains(&entry.call_path));
+    EngineLine {
+        place: "native (Rust)".to_owned(),
+        op: entry.op.to_owned(),
+        engine: entry.engine.to_owned(),
+        call_path: entry.call_path.to_owned(),
+        version: info.as_ref().map(|info| info.version.to_owned()),
+        unavailable: None,
+    }
+}
+
+fn python_lines(choice: Result<&Interpreter, String>, entries: &[&EngineEntry], cache: &Path) -> Vec<EngineLine> {
+    let (place, described) = match choice {
+        Err(reason) => ("Python".to_owned(), Err(reason)),
+        Ok(interpreter) => (format!("Python {}", interpreter.version), describe(interpreter, cache)),
+    };
+    entries
+        .iter()
+        .map(|entry| {
+            let pair = format!("{}/{}", entry.engine, entry.call_path);
+            let (version, unavailable) = match &described {
+                Err(reason) => (None, Some(reason.clone())),
+                Ok(described) => (
+                    described.versions.get(package(entry.engine)).cloned(),
+                    described.unavailable.get(&pair).cloned(),
+                ),
+            };
+            EngineLine {
+                place: place.clone(),
+                op: entry.op.to_owned(),
+                engine: entry.engine.to_owned(),
+                call_path: entry.call_path.to_owned(),
+                version,
+                unavailable,
+            }
+        })
+        .collect()
+}
+
+/// Asks the worker in the environment that runs would use; making it is left to the first run.
+fn describe(interpreter: &Interpreter, cache: &Path) -> Result<Description, String> {
+    let environment = Environment::find(interpreter, subjects::LOCK, cache)
+        .ok_or("the first `llmbench run` installs it (from a lock with hashes, into the cache)")?;
+    let sources = subjects::install_worker(cache).map_err(|error| error.to_string())?;
+    let output = Command::new(&environment.python)
+        .args(["-m", "llmbench_worker", "--describe"])
+        .env("PYTHONPATH", sources)
+        .env_remove("HF_TOKEN")
+        .output()
+        .map_err(|error| format!("{}: {error}", environment.python.display()))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("its worker's answer makes no sense: {error}"))
+}
+
+/// The distribution whose version is an engine's.
+pub fn package(engine: &str) -> &str {
+    match engine {
+        "hf-tokenizers" => "tokenizers",
+        other => other,
+    }
+}

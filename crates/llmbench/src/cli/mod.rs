@@ -1,0 +1,72 @@
+//! The command line: one file a verb.
+
+pub mod args;
+pub mod config;
+pub mod doctor;
+pub mod dry_run;
+pub mod exit;
+pub mod list;
+pub mod outcome;
+pub mod progress;
+pub mod report;
+pub mod run;
+pub mod setup;
+pub mod subjects;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::args::{Cli, Verb};
+use self::exit::{Exit, Failure};
+
+/// Runs a command line to its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let help = !error.use_stderr();
+            // Printing fails only when nobody listens any more.
+            let _ = error.print();
+            return if help { Exit::Success } else { Exit::Usage }.into();
+        }
+    };
+    if let Verb::Worker = cli.verb {
+        return crate::worker::main();
+    }
+    log_to_stderr(cli.verbose);
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("llmbench: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::List(args) => list::list(&args),
+        Verb::Doctor(args) => doctor::doctor(&args),
+        Verb::Report(args) => report::report(&args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut std::io::stdout());
+            Ok(Exit::Success)
+        }
+        Verb::Worker => Err(Failure::bug("the worker has its own way in")),
+    }
+}
+
+/// `LLMBENCH_LOG` or `-v` say how much; what is logged never holds a secret.
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LLMBENCH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+}

@@ -1,0 +1,291 @@
+//! `llmbench run`: set up, measure, say what was found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use llmbench_core::folder::RunFolder;
+use llmbench_core::interrupt::Interrupt;
+use llmbench_core::machine::{self, Machine};
+use llmbench_core::model::Model;
+use llmbench_core::plan::{ModelIdentity, Plan};
+use llmbench_core::protocol::Inputs;
+use llmbench_core::record::RunInfo;
+use llmbench_core::runner::{self, Identity, Job, Options, Outcome, Stopped};
+use llmbench_core::workload::{self, WorkloadFiles};
+use llmbench_core::{cache, hash};
+use serde_json::Value;
+
+use clap::Parser;
+
+use super::args::{Cli, RunArgs, Verb};
+use super::config::RunConfig;
+use super::exit::{Exit, Failure};
+use super::progress::{MeasureProgress, is_interactive};
+use super::{dry_run, outcome, setup, subjects};
+use crate::suites::settings::PlanContext;
+use crate::suites::{self, Suite, analysis, planning};
+
+/// Runs the verb.
+///
+/// # Errors
+/// A [`Failure`] with the sentence to print and the exit code.
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let args = &match &args.resume {
+        Some(run) => resumed(args, run)?,
+        None => args.clone(),
+    };
+    let suite = suites::find(&args.suite).map_err(Failure::usage)?;
+    let config = RunConfig::layered(args, suite.spec())?;
+    if config.experiments.is_empty() {
+        return Err(Failure::new(Exit::NothingSelected, "no experiment is selected; `llmbench list` shows them"));
+    }
+    let interrupt = Interrupt::install().map_err(Failure::bug)?;
+    let machine = machine::probe(&machine::Roots::default(), Path::new("."));
+    if args.dry_run {
+        return dry_run::show(suite.as_ref(), &config, &machine);
+    }
+    refuse_bad_environment(args, &machine)?;
+    let session = Session::set_up(suite.as_ref(), config, machine, args, &interrupt)?;
+    session.measure_and_report(args, &interrupt)
+}
+
+/// A run whose set-up is done.
+struct Session<'a> {
+    suite: &'a dyn Suite,
+    model: Model,
+    plan: Plan,
+    folder: RunFolder,
+    binary_sha256: String,
+}
+
+impl<'a> Session<'a> {
+    fn set_up(
+        suite: &'a dyn Suite,
+        config: RunConfig,
+        machine: Machine,
+        args: &RunArgs,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::bug)?;
+        let timestamp = i64::try_from(now.as_secs()).map_err(Failure::bug)?;
+        let resumed = args.resume.as_deref().map(|run| RunFolder::open(run, &config.output).map_err(Failure::usage)).transpose()?;
+        // The model renders with the time of the run that is resumed.
+        let timestamp = match &resumed {
+            Some(folder) => folder.read_info().map_err(Failure::usage)?.plan.timestamp,
+            None => timestamp,
+        };
+        let cache = cache::root().map_err(Failure::usage)?;
+        let model = setup::model(config.model.as_deref(), &cache)?;
+        let prompt = setup::ModelPrompt::load(&model, timestamp)?;
+        let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
+        let context = PlanContext {
+            subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
+            cores: machine.effective_cores,
+            tiktoken: model.paths.tiktoken.is_some(),
+            workload: config.workload.clone(),
+        };
+        let plan = make_plan(
+            suite,
+            &config,
+            &context,
+            model.identity.clone(),
+            found.into_iter().map(|subject| subject.spec).collect(),
+            timestamp,
+        )?;
+        let plan_sha256 = hash::plan_sha256(&plan);
+        let binary_sha256 = binary_sha256()?;
+        let (folder, plan) = match resumed {
+            Some(folder) => (folder, plan),
+            None => {
+                let folder = RunFolder::create(&config.output, &utc(now, true), &plan.suite, hash::plan8(&plan_sha256))
+                    .map_err(Failure::usage)?;
+                let files = setup::workloads(&plan, &config, &prompt, &folder.workload_dir())?;
+                let plan = with_real_sizes(plan, &files);
+                let info = RunInfo {
+                    schema: llmbench_core::SCHEMA,
+                    run_id: folder.run_id(),
+                    llmbench: env!("CARGO_PKG_VERSION").to_owned(),
+                    binary_sha256: binary_sha256.clone(),
+                    started: utc(now, false),
+                    command: command_line(),
+                    plan_sha256,
+                    plan: plan.clone(),
+                    loops: BTreeMap::new(),
+                    workload_sha256: files.iter().map(|files| (files.spec.id.clone(), files.sha256.clone())).collect(),
+                    subjects: BTreeMap::new(),
+                    machine: machine.facts,
+                    boot_id: machine.boot_id,
+                    stopped: None,
+                    wall_s: BTreeMap::from([("set-up".to_owned(), started.elapsed().as_secs_f64())]),
+                    warnings: Vec::new(),
+                };
+                folder.write_info(&info).map_err(Failure::usage)?;
+                (folder, plan)
+            }
+        };
+        Ok(Self { suite, model, plan, folder, binary_sha256 })
+    }
+
+    fn measure_and_report(self, args: &RunArgs, interrupt: &Interrupt) -> Result<Exit, Failure> {
+        let dir = self.folder.workload_dir();
+        // Those of run.json: a dataset may hold fewer requests than were planned for.
+        let specs = self.folder.read_info().map_err(Failure::usage)?.plan.workloads;
+        let inputs = |id: &str| {
+            let (requests, texts) = workload::paths(&dir, id);
+            let spec = specs.iter().find(|spec| spec.id == id);
+            Inputs { requests, texts, pool: spec.map_or(1, |spec| spec.pool), warmup: spec.map_or(0, |spec| spec.warmup) }
+        };
+        let identity = Identity { binary_sha256: self.binary_sha256.clone(), boot_id: machine::boot_id() };
+        let job = Job {
+            plan: &self.plan,
+            folder: &self.folder,
+            inputs: &inputs,
+            model: &self.model.paths,
+            interrupt,
+            options: Options { resume: args.resume.is_some().then_some(identity), ..Options::default() },
+        };
+        let before = machine::snapshot();
+        let mut progress = MeasureProgress::new();
+        let measured = runner::measure(&job, &mut progress, &mut |measurements| {
+            analysis::half_widths(self.suite, &self.plan, measurements)
+        });
+        progress.end();
+        let outcome = match measured {
+            Ok(outcome) => outcome,
+            // The complete runs are on the disk and can be reported; the sentence says what ended the rest.
+            Err(error) if error.is_no_space() => {
+                eprintln!("llmbench: {error}");
+                Outcome { stopped: Stopped::Interrupted, runs: 0, warnings: Vec::new() }
+            }
+            Err(error) => return Err(Failure::usage(error)),
+        };
+        self.add_warnings(&before)?;
+        let exit = outcome::report(self.suite, &self.folder, args)?;
+        Ok(if outcome.stopped == Stopped::Interrupted {
+            eprintln!("interrupted; go on with: llmbench run {} --resume {}", self.plan.suite, self.folder.path().display());
+            Exit::Interrupted
+        } else {
+            exit
+        })
+    }
+
+    /// What the host did to the runs while they went on.
+    fn add_warnings(&self, before: &machine::Snapshot) -> Result<(), Failure> {
+        let warnings = machine::snapshot().since(before);
+        if warnings.is_empty() {
+            return Ok(());
+        }
+        let mut info = self.folder.read_info().map_err(Failure::usage)?;
+        info.warnings.extend(warnings);
+        self.folder.write_info(&info).map_err(Failure::usage)
+    }
+}
+
+/// The settings of the run that is gone on with, which are on the command line that `run.json` keeps.
+fn resumed(args: &RunArgs, run: &Path) -> Result<RunArgs, Failure> {
+    let output = args.output.clone().unwrap_or_else(|| PathBuf::from("output"));
+    let folder = RunFolder::open(run, &output).map_err(Failure::usage)?;
+    let info = folder.read_info().map_err(Failure::usage)?;
+    match Cli::try_parse_from(&info.command).map(|cli| cli.verb) {
+        Ok(Verb::Run(recorded)) if recorded.suite == args.suite => Ok(RunArgs {
+            resume: Some(folder.path().to_path_buf()),
+            output: Some(output),
+            no_plots: args.no_plots,
+            strict_env: args.strict_env,
+            dry_run: args.dry_run,
+            ..*recorded
+        }),
+        Ok(Verb::Run(recorded)) => {
+            Err(Failure::usage(format!("{} is a run of the suite {}: llmbench run {} --resume …", run.display(), recorded.suite, recorded.suite)))
+        }
+        _ => Err(Failure::usage(format!("{}: the command in its run.json is not one of this llmbench; start a new run", run.display()))),
+    }
+}
+
+/// The plan of a configuration on these subjects.
+///
+/// # Errors
+/// Usage, or nothing selected when no cell is left.
+pub fn make_plan(
+    suite: &dyn Suite,
+    config: &RunConfig,
+    context: &PlanContext,
+    model: ModelIdentity,
+    subjects: Vec<llmbench_core::plan::SubjectSpec>,
+    timestamp: i64,
+) -> Result<Plan, Failure> {
+    let mut facts: BTreeMap<String, Value> = BTreeMap::new();
+    if let Some(path) = &config.dataset {
+        let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("--dataset {}: {error}", path.display())))?;
+        facts.insert("dataset_sha256".to_owned(), Value::from(hash::sha256_hex(&bytes)));
+    }
+    let plan = planning::plan(
+        suite,
+        planning::Ingredients {
+            profile_name: &config.profile_name,
+            profile: &config.profile,
+            settings: &config.settings,
+            context,
+            model,
+            subjects,
+            seed: config.seed,
+            timestamp,
+            facts,
+        },
+    )
+    .map_err(Failure::usage)?;
+    if plan.cells.is_empty() {
+        return Err(Failure::new(Exit::NothingSelected, "the settings leave no cell to measure"));
+    }
+    Ok(plan)
+}
+
+/// The environment would make figures wrong, and the user asked not to measure then.
+fn refuse_bad_environment(args: &RunArgs, machine: &Machine) -> Result<(), Failure> {
+    let bad: Vec<String> = machine
+        .bad()
+        .iter()
+        .map(|fact| format!("{}: {}{}", fact.title, fact.value, fact.remedy.as_deref().map_or(String::new(), |remedy| format!(" ({remedy})"))))
+        .collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    if args.strict_env {
+        return Err(Failure::new(Exit::EnvironmentRefused, format!("the environment is not fit for measuring: {}", bad.join("; "))));
+    }
+    if is_interactive() {
+        for line in bad {
+            eprintln!("warning: {line}");
+        }
+    }
+    Ok(())
+}
+
+fn with_real_sizes(mut plan: Plan, files: &[WorkloadFiles]) -> Plan {
+    for spec in &mut plan.workloads {
+        if let Some(files) = files.iter().find(|files| files.spec.id == spec.id) {
+            *spec = files.spec.clone();
+        }
+    }
+    plan
+}
+
+fn binary_sha256() -> Result<String, Failure> {
+    let path = std::env::current_exe().map_err(Failure::bug)?;
+    let bytes = std::fs::read(&path).map_err(|error| Failure::bug(format!("{}: {error}", path.display())))?;
+    Ok(hash::sha256_hex(&bytes))
+}
+
+/// RFC 3339 in UTC; `compact` for the names of folders.
+fn utc(since_epoch: Duration, compact: bool) -> String {
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(0);
+    let time = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    time.format(if compact { "%Y%m%dT%H%M%SZ" } else { "%Y-%m-%dT%H:%M:%SZ" }).to_string()
+}
+
+/// The command line; no option of it takes a secret.
+fn command_line() -> Vec<String> {
+    std::iter::once("llmbench".to_owned()).chain(std::env::args().skip(1)).collect()
+}

@@ -1,0 +1,117 @@
+//! What a run needs before it can measure: the model, the interpreters with their packages, the workload.
+
+use std::path::Path;
+
+use llmbench_core::model::hub::HubConfig;
+use llmbench_core::model::{self, Model};
+use llmbench_core::plan::Plan;
+use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadFiles};
+use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens};
+use llmbench_engines::{Tokenizer, builtin, count_tokens};
+use serde_json::Value;
+
+use super::config::RunConfig;
+use super::exit::Failure;
+use super::progress::Step;
+
+/// Name of the built-in model in records.
+pub const BUILT_IN: &str = "built-in";
+
+/// Conversations of a dataset that are kept for each one that is needed.
+const KEEP_FACTOR: usize = 4;
+
+/// Opens `--model`, or makes the built-in one.
+///
+/// # Errors
+/// Usage, with the sentence of the folder or the hub.
+pub fn model(name: Option<&str>, cache: &Path) -> Result<Model, Failure> {
+    let step = Step::spinner("model");
+    let model = match name {
+        None | Some(BUILT_IN) => {
+            step.detail("generating the built-in vocabulary (once)");
+            let made = builtin::ensure(cache, &|share| step.at((share * 100.0) as u64, 100)).map_err(Failure::usage)?;
+            let mut model = model::normalise(&made.dir, BUILT_IN, cache).map_err(Failure::usage)?;
+            model.paths.tiktoken = Some(made.tiktoken);
+            model
+        }
+        Some(name) => model::open(name, cache, &HubConfig::from_env(), &mut |fetch| {
+            step.detail(fetch.file);
+            step.at(fetch.done, fetch.total);
+        })
+        .map_err(Failure::usage)?,
+    };
+    for note in &model.notes {
+        step.note(&format!("note: {note}"));
+    }
+    step.done(&model.identity.name);
+    Ok(model)
+}
+
+/// The model's template and tokenizer, as the workload is made with them.
+pub struct ModelPrompt {
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+}
+
+impl ModelPrompt {
+    /// Loads what the workload needs of the model.
+    ///
+    /// # Errors
+    /// Usage: the tokenizer is not one that can be loaded, or the template has a syntax error.
+    pub fn load(model: &Model, timestamp: i64) -> Result<Self, Failure> {
+        let dir = &model.paths.dir;
+        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json")).map_err(Failure::usage)?;
+        let read = |name: &str| {
+            std::fs::read_to_string(dir.join(name))
+                .map_err(|error| Failure::usage(format!("{}: {error}", dir.join(name).display())))
+        };
+        let config: Value = serde_json::from_str(&read("tokenizer_config.json")?)
+            .map_err(|error| Failure::usage(format!("tokenizer_config.json: {error}")))?;
+        let special = SpecialTokens::from_config(&config, None).map_err(Failure::usage)?;
+        let template = ChatTemplate::compile(&read("chat_template.jinja")?, &special, Limits::default(), timestamp)
+            .map_err(Failure::usage)?;
+        Ok(Self { template, tokenizer })
+    }
+}
+
+impl Prompt for ModelPrompt {
+    fn render(&self, request: &Value) -> Result<String, String> {
+        let tools = request.get("tools").filter(|tools| !tools.is_null());
+        let conversation = Conversation::from_json(&request["messages"], tools).map_err(|error| error.to_string())?;
+        self.template.render(&conversation, true).map_err(|error| error.to_string())
+    }
+
+    fn count(&self, texts: &[String]) -> Result<Vec<usize>, String> {
+        count_tokens(&self.tokenizer, texts).map_err(|error| error.to_string())
+    }
+}
+
+/// Writes every workload of the plan into the run folder.
+///
+/// # Errors
+/// Usage, with the sentence of the workload.
+pub fn workloads(plan: &Plan, config: &RunConfig, prompt: &ModelPrompt, dir: &Path) -> Result<Vec<WorkloadFiles>, Failure> {
+    let requests: u64 = plan.workloads.iter().map(|spec| u64::from(spec.pool + spec.warmup)).sum();
+    let step = Step::bar("workload", requests);
+    let mut before = 0_u64;
+    let mut all = Vec::new();
+    for spec in &plan.workloads {
+        step.detail(&spec.id);
+        let mut progress = |done: u32, _of: u32| step.at(before + u64::from(done), requests);
+        let files = match &config.dataset {
+            Some(path) => {
+                // Some are refused by the template, so more are kept than are needed.
+                let keep = KEEP_FACTOR * (spec.pool + spec.warmup) as usize;
+                let dataset = workload::dataset_sample(path, plan.seed, keep).map_err(Failure::usage)?;
+                let on_refusal = if config.skip_refused { OnTemplateError::Skip } else { OnTemplateError::Fail };
+                workload::build_dataset(&dataset, spec, plan.seed, prompt, dir, on_refusal, &mut progress)
+            }
+            None => workload::build(spec, plan.seed, prompt, dir, &mut progress),
+        }
+        .map_err(Failure::usage)?;
+        before += u64::from(spec.pool + spec.warmup);
+        all.push(files);
+    }
+    step.done(&format!("{} sets, {requests} requests", all.len()));
+    Ok(all)
+}

@@ -1,0 +1,199 @@
+//! The processes that can measure here: the native worker, and one Python worker an interpreter.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use llmbench_core::cache::CacheError;
+use llmbench_core::plan::{SubjectSpec, Unavailable};
+use llmbench_core::pyenv::{
+    self, Discovery, EnsureOptions, EnvProgress, Environment, Interpreter, Rejected, Surroundings, install_sources,
+};
+
+use super::config::RunConfig;
+use super::exit::Failure;
+use super::progress::Step;
+use crate::suites::settings::PlannedSubject;
+
+/// The sources of the Python worker.
+static WORKER: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python_worker.rs"));
+/// Its packages, with hashes.
+pub const LOCK: &str = include_str!("../../../../python/requirements.lock");
+/// What a Python row needs; looked for with `--no-env`.
+pub const MODULES: [&str; 8] = ["jinja2", "transformers", "tokenizers", "tiktoken", "numpy", "pydantic", "msgspec", "torch"];
+/// Modules that may be missing without a word.
+const OPTIONAL: [&str; 2] = ["tiktoken", "torch"];
+
+/// A subject, and what planning knows of it.
+pub struct Found {
+    pub planned: PlannedSubject,
+    pub spec: SubjectSpec,
+}
+
+/// The subjects of a run; their environments are made where they are not there yet. An interpreter that is missing or
+/// whose packages cannot be installed is a subject that is unavailable: its rows say why, and the native rows are measured.
+///
+/// # Errors
+/// When the cache cannot be written or this binary cannot be found.
+pub fn find(config: &RunConfig, cache: &Path, cancelled: &dyn Fn() -> bool) -> Result<Vec<Found>, Failure> {
+    let sources = install_worker(cache).map_err(Failure::usage)?;
+    let mut found = vec![native()?];
+    let discovery = pyenv::discover(&config.python, &Surroundings::from_env());
+    let mut ids = Ids::default();
+    for choice in choices(config, &discovery) {
+        found.push(match choice {
+            Ok(interpreter) => python(interpreter, config, cache, &sources, &mut ids, cancelled)?,
+            Err(reason) => missing(ids.next("python"), reason),
+        });
+    }
+    Ok(found)
+}
+
+/// Puts the embedded Python worker into the cache; returns the folder for PYTHONPATH.
+///
+/// # Errors
+/// When the cache cannot be written.
+pub fn install_worker(cache: &Path) -> Result<PathBuf, CacheError> {
+    install_sources(WORKER, cache)
+}
+
+/// The subjects that a run would have, without making anything.
+pub fn expected(config: &RunConfig) -> Vec<Found> {
+    let discovery = pyenv::discover(&config.python, &Surroundings::from_env());
+    let mut ids = Ids::default();
+    let mut found = vec![native().unwrap_or_else(|failure| missing("native".to_owned(), failure.message))];
+    for choice in choices(config, &discovery) {
+        found.push(match choice {
+            Ok(interpreter) => {
+                let spec = worker(ids.of(interpreter, config), "python", interpreter.path.clone(), Vec::new(), BTreeMap::new());
+                Found { planned: planned(&spec, false), spec }
+            }
+            Err(reason) => missing(ids.next("python"), reason),
+        });
+    }
+    found
+}
+
+/// The interpreters asked for, or the default one.
+fn choices<'a>(config: &RunConfig, discovery: &'a Discovery) -> Vec<Result<&'a Interpreter, String>> {
+    if config.python.is_empty() {
+        return vec![discovery.default_choice().map_err(|error| error.to_string())];
+    }
+    let rejected = |rejected: &Rejected| format!("--python {}: {}", rejected.name, rejected.reason);
+    discovery.asked().into_iter().map(|choice| choice.map_err(rejected)).collect()
+}
+
+fn native() -> Result<Found, Failure> {
+    let program = std::env::current_exe().map_err(Failure::bug)?;
+    let spec = worker("native".to_owned(), "native", program, vec!["worker".to_owned()], BTreeMap::new());
+    Ok(Found { planned: planned(&spec, false), spec })
+}
+
+fn python(
+    interpreter: &Interpreter,
+    config: &RunConfig,
+    cache: &Path,
+    sources: &Path,
+    ids: &mut Ids,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Found, Failure> {
+    let id = ids.of(interpreter, config);
+    let (program, lock, torch) = if config.no_env {
+        let installed = match pyenv::no_env(interpreter, &MODULES) {
+            Ok(installed) => installed,
+            Err(error) => return Ok(missing(id, error.to_string())),
+        };
+        let lacking: Vec<&str> =
+            installed.missing.iter().map(String::as_str).filter(|module| !OPTIONAL.contains(module)).collect();
+        if !lacking.is_empty() {
+            eprintln!(
+                "warning: {} lacks {}; rows that need them are errors (leave --no-env out, or install them)",
+                interpreter.path.display(),
+                lacking.join(", ")
+            );
+        }
+        let torch = !installed.missing.iter().any(|module| module == "torch");
+        (installed.python, None, torch)
+    } else {
+        match environment(interpreter, cache, cancelled) {
+            Ok(environment) => (environment.python, Some(environment.lock_sha), false),
+            Err(reason) => return Ok(missing(id, reason)),
+        }
+    };
+    let env = BTreeMap::from([("PYTHONPATH".to_owned(), sources.display().to_string())]);
+    let args = vec!["-m".to_owned(), "llmbench_worker".to_owned()];
+    let spec = SubjectSpec { lock, ..worker(id, "python", program, args, env) };
+    Ok(Found { planned: planned(&spec, torch), spec })
+}
+
+fn environment(interpreter: &Interpreter, cache: &Path, cancelled: &dyn Fn() -> bool) -> Result<Environment, String> {
+    let step = Step::spinner(&format!("Python {} packages", interpreter.version));
+    let options = EnsureOptions { cancel: cancelled, ..EnsureOptions::default() };
+    let made = Environment::ensure(interpreter, LOCK, cache, &options, &mut |progress| match progress {
+        EnvProgress::Waiting => step.detail("another llmbench is making the same environment"),
+        EnvProgress::Creating { tool } => step.detail(&format!("making an environment with {tool}")),
+        EnvProgress::Package { done, total, name } => {
+            step.detail(&format!("fetching {name}"));
+            step.at(done as u64, total as u64);
+        }
+        EnvProgress::Installing { total } => step.detail(&format!("unpacking {total} packages")),
+    });
+    match made {
+        Ok(environment) => {
+            step.done(if environment.made { "installed" } else { "there already" });
+            Ok(environment)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A worker on these programs, with the environment that every worker has.
+fn worker(id: String, kind: &str, program: PathBuf, args: Vec<String>, more: BTreeMap<String, String>) -> SubjectSpec {
+    let mut env: BTreeMap<String, String> = [
+        // One text a call and no parallelism inside: what the threads of an experiment do is theirs.
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("RAYON_NUM_THREADS", "1"),
+        ("OMP_NUM_THREADS", "1"),
+        ("HF_HUB_OFFLINE", "1"),
+        ("TZ", "UTC"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    env.extend(more);
+    // End-to-end tests make one engine wrong; the variable reaches the workers and nothing else does.
+    if let Ok(fault) = std::env::var("LLMBENCH_TEST_FAULT") {
+        env.insert("LLMBENCH_TEST_FAULT".to_owned(), fault);
+    }
+    SubjectSpec { id, kind: kind.to_owned(), program, args, env, lock: None, unavailable: None }
+}
+
+/// Python is not optional in this suite: its rows are errors that name the remedy.
+fn missing(id: String, reason: String) -> Found {
+    let unavailable = Some(Unavailable { reason, required: true });
+    let spec = SubjectSpec { unavailable, ..worker(id, "python", PathBuf::new(), Vec::new(), BTreeMap::new()) };
+    Found { planned: planned(&spec, false), spec }
+}
+
+fn planned(spec: &SubjectSpec, torch: bool) -> PlannedSubject {
+    PlannedSubject { id: spec.id.clone(), kind: spec.kind.clone(), torch }
+}
+
+/// Names of the Python subjects: `python` for one, `python-3.12` and `python-3.13t` for several.
+#[derive(Default)]
+struct Ids(Vec<String>);
+
+impl Ids {
+    fn of(&mut self, interpreter: &Interpreter, config: &RunConfig) -> String {
+        if config.python.len() < 2 {
+            return self.next("python");
+        }
+        self.next(&format!("python-{}", interpreter.version.short()))
+    }
+
+    fn next(&mut self, name: &str) -> String {
+        let taken = self.0.iter().filter(|id| *id == name || id.starts_with(&format!("{name}#"))).count();
+        let id = if taken == 0 { name.to_owned() } else { format!("{name}#{}", taken + 1) };
+        self.0.push(id.clone());
+        id
+    }
+}
