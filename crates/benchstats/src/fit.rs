@@ -4,7 +4,7 @@ use crate::dist::student_t_quantile;
 use crate::interval::{Interval, StatsError, check_finite, check_level};
 use crate::mean::linear_t;
 
-pub use crate::lack_of_fit::{LackOfFit, lack_of_fit};
+pub use crate::lack_of_fit::{LackOfFit, lack_of_fit, lack_of_fit_over_runs};
 
 /// A column whose part outside the columns before it is smaller than this fraction of itself adds nothing.
 const COLLINEAR: f64 = 1e-9;
@@ -55,7 +55,7 @@ pub fn weighted(rows: &[Vec<f64>], y: &[f64], weights: &[f64], level: f64) -> Re
     let coefficients: Vec<Interval> = (0..columns)
         .map(|column| {
             // (XᵀX)⁻¹ = R⁻¹·R⁻ᵀ: its diagonal is the squared length of the rows of R⁻¹.
-            let length: f64 = inverse[column].iter().map(|value| value * value).sum();
+            let length: f64 = inverse.iter().map(|part| part[column] * part[column]).sum();
             let half = t * residual_sd * length.sqrt() / scales[column];
             let point = solution[column] / scales[column];
             Interval { point, lower: point - half, upper: point + half, level }
@@ -172,17 +172,15 @@ fn back_substitute(r: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
     solution
 }
 
-/// The inverse of an upper triangle, by rows.
+/// The inverse of an upper triangle, by columns.
 fn invert_upper(r: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let size = r.len();
-    let mut inverse = vec![vec![0.0; size]; size];
-    for column in 0..size {
-        let unit: Vec<f64> = (0..size).map(|row| if row == column { 1.0 } else { 0.0 }).collect();
-        for (row, value) in back_substitute(r, &unit).into_iter().enumerate() {
-            inverse[row][column] = value;
-        }
-    }
-    inverse
+    (0..r.len())
+        .map(|column| {
+            let mut unit = vec![0.0; r.len()];
+            unit[column] = 1.0;
+            back_substitute(r, &unit)
+        })
+        .collect()
 }
 
 /// `Σ w·(y − ȳ)²` about the weighted mean.
@@ -298,9 +296,11 @@ mod tests {
             let y: Vec<f64> = values.iter().map(|v| v.1).collect();
             let weights: Vec<f64> = values.iter().map(|v| v.2).collect();
             if let Ok(fit) = weighted(&rows, &y, &weights, 0.95) {
+                let residuals: Vec<f64> = (0..y.len()).map(|i| weights[i] * (y[i] - fit.fitted[i])).collect();
                 for column in 0..3 {
-                    let dot: f64 = (0..y.len()).map(|i| weights[i] * (y[i] - fit.fitted[i]) * rows[i][column]).sum();
-                    let size: f64 = (0..y.len()).map(|i| (weights[i] * y[i] * rows[i][column]).abs()).sum();
+                    let dot: f64 = rows.iter().zip(&residuals).map(|(row, r)| r * row[column]).sum();
+                    let terms = rows.iter().zip(weights.iter().zip(&y));
+                    let size: f64 = terms.map(|(row, (w, y))| (w * y * row[column]).abs()).sum();
                     prop_assert!(dot.abs() <= 1e-9 * (1.0 + size));
                 }
             }

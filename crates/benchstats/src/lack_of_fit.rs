@@ -1,8 +1,10 @@
 //! Whether a fitted line misses more than the scatter of repeated observations explains.
 
+use std::cmp::Ordering;
+
 use crate::dist::f_survival;
-use crate::fit::{check_shapes, weighted};
-use crate::interval::StatsError;
+use crate::fit::{check_shapes, relative_weights, weighted};
+use crate::interval::{StatsError, logs};
 
 /// The F test of lack of fit (Draper and Smith, Applied Regression Analysis, section 2.1).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,11 +22,10 @@ pub struct LackOfFit {
     pub worst: f64,
 }
 
-/// Tests the model of [`weighted`] against the scatter of observations that share all their columns.
+/// Tests the model of [`weighted`] against the scatter of independent observations that share all their columns.
 ///
-/// Arguments as of [`weighted`]. Weights should depend on the point, not on the single observation: with noise of 5% and
-/// weights `1/y²` from each observation the test is a little off its size, with weights from the points' means it is exact.
-/// Observations of one run share that run's noise; divide it out first (or hand in ratios), or the test finds too little.
+/// Arguments as of [`weighted`]. For cells that were measured in runs use [`lack_of_fit_over_runs`]: what the observations of a
+/// run share would count as scatter here, and the test would hardly ever find anything.
 ///
 /// Errors: as of [`weighted`], and [`StatsError::BadArgument`] if no point is repeated or there are not more points than
 /// columns.
@@ -32,14 +33,10 @@ pub fn lack_of_fit(rows: &[Vec<f64>], y: &[f64], weights: &[f64]) -> Result<Lack
     let columns = check_shapes(rows, y, weights)?;
     let fit = weighted(rows, y, weights, 0.95)?;
     let mut order: Vec<usize> = (0..y.len()).collect();
-    let compare = |left: &usize, right: &usize| {
-        let pairs = rows[*left].iter().zip(&rows[*right]);
-        pairs.map(|(a, b)| a.total_cmp(b)).find(|ordering| ordering.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-    };
-    order.sort_by(compare);
+    order.sort_by(|left, right| compare(&rows[*left], &rows[*right]));
 
     let (mut points, mut misfit, mut repeats, mut worst) = (0, 0.0, 0.0, 0.0_f64);
-    for group in order.chunk_by(|left, right| compare(left, right).is_eq()) {
+    for group in order.chunk_by(|left, right| compare(&rows[*left], &rows[*right]).is_eq()) {
         points += 1;
         let weight: f64 = group.iter().map(|index| weights[*index]).sum();
         let mean = group.iter().map(|index| weights[*index] * y[*index]).sum::<f64>() / weight;
@@ -54,9 +51,56 @@ pub fn lack_of_fit(rows: &[Vec<f64>], y: &[f64], weights: &[f64]) -> Result<Lack
     if points <= columns {
         return Err(StatsError::BadArgument("a lack-of-fit test needs more distinct points than columns"));
     }
-    let (df_misfit, df_repeats) = (points - columns, y.len() - points);
+    Ok(test(misfit, points - columns, repeats, y.len() - points, worst))
+}
+
+/// The same test where every run visits every point once, with noise in proportion to the value (weights `1/y²`).
+///
+/// `rows`: the distinct points. `per_run`: one list a run with a value above zero for each point. Each run is divided by its
+/// own level (its geometric mean over the points, relative to all runs), so that a slow run is no scatter; the model is fitted
+/// to the points' means over runs with weights `1/mean²`; the scatter is what is left between runs and points, with
+/// `(runs − 1)·(points − 1)` degrees of freedom.
+///
+/// Errors: as of [`weighted`] for the means, [`StatsError::OneRun`] with one run, [`StatsError::Lengths`] for a run that lacks a point.
+pub fn lack_of_fit_over_runs(rows: &[Vec<f64>], per_run: &[Vec<f64>]) -> Result<LackOfFit, StatsError> {
+    if per_run.len() < 2 {
+        return Err(if per_run.is_empty() { StatsError::Empty } else { StatsError::OneRun });
+    }
+    let points = rows.len();
+    let mut levels = Vec::with_capacity(per_run.len());
+    for run in per_run {
+        if run.len() != points {
+            return Err(StatsError::Lengths { left: points, right: run.len() });
+        }
+        levels.push(logs(run)?.iter().sum::<f64>() / points as f64);
+    }
+    let runs = per_run.len() as f64;
+    let overall = levels.iter().sum::<f64>() / runs;
+    let levelled: Vec<Vec<f64>> = per_run
+        .iter()
+        .zip(&levels)
+        .map(|(run, level)| run.iter().map(|value| value * (overall - level).exp()).collect())
+        .collect();
+    let means: Vec<f64> = (0..points).map(|point| levelled.iter().map(|run| run[point]).sum::<f64>() / runs).collect();
+    let fit = weighted(rows, &means, &relative_weights(&means)?, 0.95)?;
+
+    let (mut misfit, mut repeats, mut worst) = (0.0, 0.0, 0.0_f64);
+    for (point, mean) in means.iter().enumerate() {
+        misfit += runs * (1.0 - fit.fitted[point] / mean).powi(2);
+        repeats += levelled.iter().map(|run| (run[point] / mean - 1.0).powi(2)).sum::<f64>();
+        worst = worst.max((mean / fit.fitted[point] - 1.0).abs());
+    }
+    Ok(test(misfit, fit.df, repeats, (per_run.len() - 1) * (points - 1), worst))
+}
+
+fn compare(left: &[f64], right: &[f64]) -> Ordering {
+    let mut pairs = left.iter().zip(right).map(|(a, b)| a.total_cmp(b));
+    pairs.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+fn test(misfit: f64, df_misfit: usize, repeats: f64, df_repeats: usize, worst: f64) -> LackOfFit {
     let f = (misfit / df_misfit as f64) / (repeats / df_repeats as f64);
-    Ok(LackOfFit { f, df_misfit, df_repeats, p: f_survival(f, df_misfit as f64, df_repeats as f64), worst })
+    LackOfFit { f, df_misfit, df_repeats, p: f_survival(f, df_misfit as f64, df_repeats as f64), worst }
 }
 
 #[cfg(test)]
@@ -95,5 +139,24 @@ mod tests {
         let y = [1.0, 2.0, 2.0, 3.0];
         assert!(matches!(lack_of_fit(&line(&[1.0, 2.0, 3.0, 4.0]), &y, &[1.0; 4]), Err(StatsError::BadArgument(_))));
         assert!(matches!(lack_of_fit(&line(&[1.0, 2.0, 1.0, 2.0]), &y, &[1.0; 4]), Err(StatsError::BadArgument(_))));
+    }
+
+    /// Two runs at levels 1 and 3 that agree but for ±10% at one point of a line.
+    #[test]
+    fn the_level_of_a_run_is_no_scatter() {
+        let rows = line(&[1.0, 2.0, 3.0, 4.0]);
+        let run = vec![11.0, 12.0, 13.0, 14.0];
+        let tripled: Vec<f64> = run.iter().map(|value| 3.0 * value).collect();
+        let straight = lack_of_fit_over_runs(&rows, &[run.clone(), tripled]).unwrap();
+        assert!(straight.worst < 1e-12, "{straight:?}");
+        assert_eq!((straight.df_misfit, straight.df_repeats), (2, 3));
+
+        let bent = vec![11.0, 14.0, 14.0, 11.0];
+        let noisy: Vec<f64> = bent.iter().zip([3.01, 2.99, 3.0, 3.0]).map(|(value, factor)| value * factor).collect();
+        let test = lack_of_fit_over_runs(&rows, &[bent, noisy]).unwrap();
+        assert!(test.p < 0.001 && test.worst > 0.1, "{test:?}");
+
+        assert_eq!(lack_of_fit_over_runs(&rows, std::slice::from_ref(&run)), Err(StatsError::OneRun));
+        assert!(lack_of_fit_over_runs(&rows, &[run, vec![1.0]]).is_err());
     }
 }

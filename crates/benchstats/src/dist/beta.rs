@@ -35,7 +35,9 @@ pub fn student_t_quantile(p: f64, df: f64) -> f64 {
     if tail == 0.0 {
         return f64::INFINITY.copysign(p - 0.5);
     }
-    let start = -normal_quantile(tail);
+    // Cornish-Fisher expansion about the normal quantile, Abramowitz and Stegun 26.7.5, two terms.
+    let z = -normal_quantile(tail);
+    let start = z + (z.powi(3) + z) / (4.0 * df) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * df * df);
     let mut high = start.max(1.0);
     while student_t_tail(high, df) > tail {
         if high > 1e300 {

@@ -1,6 +1,6 @@
 //! Inversion of a monotone function.
 
-/// The `x` in `[low, high]` where the decreasing function `f` crosses zero, to the last bits.
+/// The `x` in `[low, high]` where the decreasing function `f` crosses zero, to about 1e-14 of itself.
 ///
 /// Newton's step where it stays inside the bracket, the middle of the bracket otherwise.
 pub(super) fn decreasing(
@@ -13,9 +13,6 @@ pub(super) fn decreasing(
     let mut x = start;
     for _ in 0..200 {
         let value = f(x);
-        if value == 0.0 {
-            return x;
-        }
         if value > 0.0 {
             low = x;
         } else {
@@ -23,8 +20,15 @@ pub(super) fn decreasing(
         }
         let newton = x - value / slope(x);
         let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-        if (next - x).abs() <= 1e-15 * x.abs() {
+        if value == 0.0 {
+            return x;
+        }
+        // Newton's steps square the error: after one of 1e-9 the next would be lost in rounding.
+        if (next - x).abs() <= 1e-9 * x.abs() && next == newton {
             return next;
+        }
+        if high - low <= 1e-15 * x.abs() {
+            return x;
         }
         x = next;
     }

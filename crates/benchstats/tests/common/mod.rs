@@ -67,7 +67,7 @@ impl Rate {
 
     /// Standard error of a true rate of `percent` over these trials, in percentage points.
     pub fn error(&self, percent: f64) -> f64 {
-        (percent * (100.0 - percent) / self.trials as f64).sqrt()
+        (percent * (100.0 - percent) / self.trials as f64).max(0.0).sqrt()
     }
 
     /// Asserts that the rate lies in `[low, high]` percent, give or take three standard errors.
@@ -81,6 +81,11 @@ impl Rate {
             "{what}: {rate:.2}% of {} lies outside {low}% to {high}%",
             self.trials
         );
+    }
+
+    /// Asserts that the rate is the published one, give or take half a point and three standard errors.
+    pub fn assert_near(&self, published: f64, what: &str) {
+        self.assert_within((published - 0.5).max(0.0), (published + 0.5).min(100.0), what);
     }
 
     /// Asserts that the rate lies in `[low, high]` percent as measured, with no allowance.
