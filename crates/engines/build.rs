@@ -36,7 +36,8 @@ fn main() {
 /// (`"tokenizers 0.23.2"`); of several in that list the lowest, which is the stable one, is taken.
 fn version(lock: &str, name: &str) -> Option<String> {
     let own = lock.split("[[package]]").find(|package| package.contains("name = \"llmbench-engines\""))?;
-    let listed = own.lines().filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next()).next();
+    let listed =
+        own.lines().filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next()).next();
     listed.map(str::to_owned).or_else(|| {
         let package = lock.split("[[package]]").find(|package| package.contains(&format!("\nname = \"{name}\"\n")))?;
         Some(package.lines().find_map(|line| line.strip_prefix("version = \""))?.trim_end_matches('"').to_owned())

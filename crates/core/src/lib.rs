@@ -5,6 +5,7 @@ pub mod cache;
 pub mod folder;
 pub mod hash;
 pub mod interrupt;
+pub mod machine;
 pub mod measurements;
 pub mod model;
 pub mod plan;

@@ -62,6 +62,10 @@ pub struct Cell {
     pub twin_of: Option<String>,
     /// Length of a block that calibration aims at, ns.
     pub target_ns: u64,
+    /// Cells with the same name here are compared with each other; in each round they are visited one after the other (in
+    /// shuffled order), so that the machine's drift meets them alike. Empty: a cell by itself.
+    #[serde(default)]
+    pub beside: String,
 }
 
 /// Which other cells a cell's output is compared with.
@@ -108,7 +112,8 @@ pub struct Runs {
     pub target_half_width: f64,
     /// Wall time after which no further run is started, s.
     pub budget_s: f64,
-    /// Blocks per cell and run.
+    /// Rounds of a run: the blocks of a cell whose block is as long as it aims to be. A cell whose calls are longer than
+    /// that is visited in fewer rounds, evenly spread, so that it takes about as much time in all, but at least in three.
     pub blocks: u32,
 }
 

@@ -1,9 +1,11 @@
 //! In which order a run visits its cells. Everything here is a function of the plan's seed and the run's number, so that a
 //! resumed measurement continues exactly as an uninterrupted one.
 //!
-//! A run's blocks are laid out as randomised complete blocks: round `b` visits block `b` of every cell of every subject
-//! once, in an order shuffled anew. So the blocks of one cell are spread over the run by construction, and slow drift of the
-//! machine meets all cells alike.
+//! A run's blocks are laid out as randomised complete blocks: a round visits every cell of every subject once, in an order
+//! shuffled anew. So the blocks of one cell are spread over the run by construction, and slow drift of the machine meets
+//! all cells alike. Cells that are compared with each other ([`Cell::beside`](crate::plan::Cell)) stand together in each
+//! round, in shuffled order: on a shared host the speed of a core changes within seconds, and what lies close in time
+//! shares it.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -47,6 +49,29 @@ pub struct Launch {
     pub padding: usize,
 }
 
+/// The fewest blocks of a cell in a run, however long they are.
+const LEAST_BLOCKS: u32 = 3;
+
+/// In how many rounds a cell is visited whose block lasts `block_ns` where it aims at `target_ns`: as many as take the time
+/// that `rounds` blocks of the aimed length would, at least three, at most all.
+pub fn blocks_of(rounds: u32, target_ns: u64, block_ns: f64) -> u32 {
+    let fitting = (f64::from(rounds) * target_ns as f64 / block_ns.max(1.0)).round();
+    // A float to integer cast saturates.
+    (fitting as u32).clamp(LEAST_BLOCKS.min(rounds), rounds)
+}
+
+impl RunSchedule {
+    /// Leaves of each cell as many visits as `blocks` (by index into `plan.cells`) says, evenly spread over the rounds.
+    pub fn thin(&mut self, rounds: u32, blocks: &[u32]) {
+        let kept = |visit: &Visit| {
+            let wanted = u64::from(blocks.get(visit.cell).copied().unwrap_or(rounds).min(rounds));
+            let (round, rounds) = (u64::from(visit.block), u64::from(rounds.max(1)));
+            (round + 1) * wanted / rounds > round * wanted / rounds
+        };
+        self.visits.retain(kept);
+    }
+}
+
 /// The order of run `run`.
 pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
     let mut rng = rng(plan.seed, "schedule", run, "");
@@ -57,12 +82,28 @@ pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
     shuffle(&mut order, &mut rng);
     let first = order.into_iter().map(|cell| visit(plan, cell, 0, &mut rng)).collect();
     let mut visits = Vec::with_capacity(prepare.len() * plan.runs.blocks as usize);
-    let mut round = prepare.clone();
+    let mut round = groups(plan, &prepare);
     for block in 0..plan.runs.blocks {
         shuffle(&mut round, &mut rng);
-        visits.extend(round.iter().map(|&cell| visit(plan, cell, block, &mut rng)));
+        for group in &mut round {
+            shuffle(group, &mut rng);
+            visits.extend(group.iter().map(|&cell| visit(plan, cell, block, &mut rng)));
+        }
     }
     RunSchedule { first, prepare, visits }
+}
+
+/// Cells that stand together in a round.
+fn groups(plan: &Plan, cells: &[usize]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    for &cell in cells {
+        let name = plan.cells[cell].beside.as_str();
+        match groups.iter_mut().find(|(of, _)| !name.is_empty() && *of == name) {
+            Some((_, group)) => group.push(cell),
+            None => groups.push((name, vec![cell])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// The start conditions of `subject` in run `run` at its `attempt`-th start within it.
@@ -99,5 +140,27 @@ fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for i in (1..items.len()).rev() {
         items.swap(i, below(rng, i as u64 + 1) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_blocks_are_fewer_and_never_below_three() {
+        assert_eq!(blocks_of(8, 10_000_000, 10_000_000.0), 8);
+        assert_eq!(blocks_of(8, 10_000_000, 100_000.0), 8);
+        assert_eq!(blocks_of(8, 10_000_000, 20_000_000.0), 4);
+        assert_eq!(blocks_of(8, 10_000_000, 900_000_000.0), 3);
+        assert_eq!(blocks_of(2, 10_000_000, 900_000_000.0), 2);
+    }
+
+    #[test]
+    fn thinning_spreads_the_visits_over_the_rounds() {
+        let visit = |block| Visit { cell: 0, block, offset: 0 };
+        let mut schedule = RunSchedule { first: Vec::new(), prepare: vec![0], visits: (0..8).map(visit).collect() };
+        schedule.thin(8, &[3]);
+        assert_eq!(schedule.visits.iter().map(|visit| visit.block).collect::<Vec<_>>(), [2, 5, 7]);
     }
 }

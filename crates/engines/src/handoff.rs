@@ -30,7 +30,8 @@ impl Engine for MessagePack {
     type Output = Vec<u8>;
 
     fn run(&self, message: &Message) -> Result<Vec<u8>, EngineError> {
-        let too_long = |_| EngineError::Failed("a prompt of 2^32 tokens or more does not fit a MessagePack array".to_owned());
+        let too_long =
+            |_| EngineError::Failed("a prompt of 2^32 tokens or more does not fit a MessagePack array".to_owned());
         let count = u32::try_from(message.prompt_token_ids.len()).map_err(too_long)?;
         // The longest form of an id is five bytes.
         let mut bytes = Vec::with_capacity(48 + message.request_id.len() + 5 * message.prompt_token_ids.len());
@@ -71,7 +72,11 @@ fn read_str(bytes: &mut &[u8]) -> Result<String, EngineError> {
 
 fn expect_key(bytes: &mut &[u8], key: &str) -> Result<(), EngineError> {
     let found = read_str(bytes)?;
-    if found == key { Ok(()) } else { Err(EngineError::Failed(format!("the message has the key `{found}` instead of `{key}`"))) }
+    if found == key {
+        Ok(())
+    } else {
+        Err(EngineError::Failed(format!("the message has the key `{found}` instead of `{key}`")))
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,10 @@ impl Template {
     /// `timestamp` (Unix seconds) is what `strftime_now` shows, in UTC.
     pub fn load(dir: &Path, timestamp: i64) -> Result<Self, LoadError> {
         let path = dir.join("tokenizer_config.json");
-        let unreadable = |path: &Path, error: std::io::Error| LoadError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+        let unreadable = |path: &Path, error: std::io::Error| LoadError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
         let config = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
         let config = serde_json::from_slice(&config)
             .map_err(|error| LoadError::NotJson { path: path.clone(), reason: error.to_string() })?;

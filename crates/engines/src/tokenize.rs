@@ -31,11 +31,17 @@ pub enum LoadError {
     Unreadable { file: String, reason: String },
     #[error("{file} is truncated: it ends at line {line}, column {column}, in the middle of the JSON; fetch it again")]
     Truncated { file: String, line: usize, column: usize },
-    #[error("{file} is not JSON ({reason}); a tokenizer.json of Hugging Face tokenizers is needed, not a SentencePiece or Git LFS file")]
+    #[error(
+        "{file} is not JSON ({reason}); a tokenizer.json of Hugging Face tokenizers is needed, not a SentencePiece or Git LFS file"
+    )]
     NotJson { file: String, reason: String },
-    #[error("{file} is JSON, but no tokenizer: it has no \"model\"; a tokenizer.json of Hugging Face tokenizers is needed")]
+    #[error(
+        "{file} is JSON, but no tokenizer: it has no \"model\"; a tokenizer.json of Hugging Face tokenizers is needed"
+    )]
     NotATokenizer { file: String },
-    #[error("{file} is a tokenizer of the kind `{kind}`, which is not supported; use a model with BPE, Unigram, WordPiece or WordLevel")]
+    #[error(
+        "{file} is a tokenizer of the kind `{kind}`, which is not supported; use a model with BPE, Unigram, WordPiece or WordLevel"
+    )]
     Kind { file: String, kind: String },
     #[error("{file} is not supported by tokenizers {version}: {reason}")]
     Unsupported { file: String, version: &'static str, reason: String },
@@ -56,8 +62,8 @@ impl Tokenizer {
     ///
     /// Padding and truncation that the file may switch on are switched off: a server gets every token of its prompt, once.
     pub fn from_bytes(file: &str, bytes: &[u8]) -> Result<Self, LoadError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| diagnose(file, bytes, &error.to_string()))?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| diagnose(file, bytes, &error.to_string()))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| LoadError::Unsupported {
             file: file.to_owned(),
@@ -92,7 +98,9 @@ impl Tokenizer {
 pub fn count_tokens(tokenizer: &Tokenizer, texts: &[String]) -> Result<Vec<usize>, EngineError> {
     texts
         .par_iter()
-        .map(|text| tokenizer.0.encode_fast(text.as_str(), false).map(|encoding| encoding.len()).map_err(EngineError::failed))
+        .map(|text| {
+            tokenizer.0.encode_fast(text.as_str(), false).map(|encoding| encoding.len()).map_err(EngineError::failed)
+        })
         .collect()
 }
 
@@ -110,7 +118,7 @@ fn diagnose(file: &str, bytes: &[u8], error: &str) -> LoadError {
 
     let file = file.to_owned();
     if let Err(json) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        return if json.is_eof() && bytes.iter().any(|byte| *byte == b'{') {
+        return if json.is_eof() && bytes.contains(&b'{') {
             LoadError::Truncated { file, line: json.line(), column: json.column() }
         } else if bytes.is_empty() {
             LoadError::NotJson { file, reason: "the file is empty".to_owned() }

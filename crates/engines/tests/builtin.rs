@@ -177,10 +177,8 @@ fn what_tiktoken_is_given_makes_the_same_encoder() {
 fn all_call_paths_give_the_same_ids_and_counts() {
     let mut random = Random(11);
     let texts: Vec<String> = (0..200).map(|_| random_text(&mut random)).collect();
-    let paths: Vec<_> = llmbench_engines::tokenize::CALL_PATHS
-        .iter()
-        .map(|name| MADE.tokenizer.call_path(name).unwrap())
-        .collect();
+    let paths: Vec<_> =
+        llmbench_engines::tokenize::CALL_PATHS.iter().map(|name| MADE.tokenizer.call_path(name).unwrap()).collect();
     let mut counts = Vec::new();
     for text in &texts {
         let ids = paths[0].run(text).unwrap();
@@ -217,7 +215,9 @@ fn a_damaged_cache_is_made_again_also_by_four_at_once() {
     let shares = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert_eq!(builtin::ensure(cache.path(), &|share| shares.lock().unwrap().push(share)).unwrap(), first));
+            scope.spawn(|| {
+                assert_eq!(builtin::ensure(cache.path(), &|share| shares.lock().unwrap().push(share)).unwrap(), first)
+            });
         }
     });
     assert_eq!(std::fs::read(first.dir.join("tokenizer.json")).unwrap(), sound);

@@ -55,16 +55,31 @@ fn an_absent_content_is_not_null() {
 #[test]
 fn errors_name_the_message_and_the_remedy() {
     for (body, wanted) in [
-        (r#"{"messages": [{"role": "user", "content": "a"}, {"role": "bot", "content": "b"}]}"#, "messages[1]: unknown role `bot`; use one of system,"),
+        (
+            r#"{"messages": [{"role": "user", "content": "a"}, {"role": "bot", "content": "b"}]}"#,
+            "messages[1]: unknown role `bot`; use one of system,",
+        ),
         (r#"{"messages": [{"content": "a"}]}"#, "messages[0]: there is no role"),
-        (r#"{"messages": [{"role": "user", "content": 5}]}"#, "messages[0]: invalid type: integer `5`, expected a content that is a string, a list of parts or null"),
+        (
+            r#"{"messages": [{"role": "user", "content": 5}]}"#,
+            "messages[0]: invalid type: integer `5`, expected a content that is a string, a list of parts or null",
+        ),
         (r#"{"messages": [{"role": 1}]}"#, "expected a role (system, developer"),
         (r#"{"messages": []}"#, "messages is empty"),
         (r#"{"model": "m"}"#, "missing field `messages`"),
         (r#"{"messages": [7]}"#, "messages[0]: invalid type: integer `7`, expected a message"),
-        (r#"{"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "web"}]}"#, "the type `web`; only `function`"),
-        (r#"{"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {}}]}"#, "has no name"),
-        (r#"{"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 1}}]}]}"#, "messages[0]: the arguments of a tool call are neither"),
+        (
+            r#"{"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "web"}]}"#,
+            "the type `web`; only `function`",
+        ),
+        (
+            r#"{"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {}}]}"#,
+            "has no name",
+        ),
+        (
+            r#"{"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 1}}]}]}"#,
+            "messages[0]: the arguments of a tool call are neither",
+        ),
         (r#"{"messages": [{"role": "user", "content": "a"}], "max_tokens": "many"}"#, "invalid type: string \"many\""),
         (r#"{"messages": [{"role": "user""#, "EOF while parsing"),
     ] {
@@ -74,5 +89,10 @@ fn errors_name_the_message_and_the_remedy() {
         assert_eq!(error.matches("line 1").count(), 1, "the place is told once: {error}");
     }
     assert!(parse("{\"messages\": \"\u{0}\"}").is_err());
-    assert!(call_path("serde_json.from_slice").unwrap().run(b"{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}").is_err());
+    assert!(
+        call_path("serde_json.from_slice")
+            .unwrap()
+            .run(b"{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}")
+            .is_err()
+    );
 }

@@ -68,5 +68,7 @@ fn a_folder_without_a_template_and_a_broken_one_are_told() {
 #[test]
 fn the_template_s_refusal_is_the_message() {
     let body = r#"{"messages": [{"role": "user", "content": "a"}]}"#;
-    assert!(render("{{ raise_exception('roles must alternate') }}", body).unwrap_err().contains("roles must alternate"));
+    assert!(
+        render("{{ raise_exception('roles must alternate') }}", body).unwrap_err().contains("roles must alternate")
+    );
 }

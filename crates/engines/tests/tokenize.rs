@@ -55,7 +55,10 @@ fn nothing_is_added_padded_or_cut() {
 #[test]
 fn a_missing_file_is_named() {
     let error = Tokenizer::load(Path::new("no-such-folder/tokenizer.json")).map(|_| ()).unwrap_err();
-    assert_eq!(error.to_string(), "no-such-folder/tokenizer.json does not exist; give a model folder that holds a tokenizer.json");
+    assert_eq!(
+        error.to_string(),
+        "no-such-folder/tokenizer.json does not exist; give a model folder that holds a tokenizer.json"
+    );
 }
 
 #[test]
@@ -64,7 +67,9 @@ fn a_truncated_file_is_told_from_one_that_is_not_json() {
     for cut in [1, 10, whole.len() / 2, whole.len() - 1] {
         assert!(matches!(error(&whole.as_bytes()[..cut]), LoadError::Truncated { .. }), "cut at {cut}");
     }
-    for bytes in [&b""[..], b"version https://git-lfs.github.com/spec/v1\n", b"\x0a\x0e\x0a\x05<unk>", b"{\"a\": 1} x", b"  \n"] {
+    for bytes in
+        [&b""[..], b"version https://git-lfs.github.com/spec/v1\n", b"\x0a\x0e\x0a\x05<unk>", b"{\"a\": 1} x", b"  \n"]
+    {
         let error = error(bytes);
         assert!(matches!(error, LoadError::NotJson { .. }), "{error}");
         assert!(error.to_string().starts_with("folder/tokenizer.json is not JSON ("), "{error}");

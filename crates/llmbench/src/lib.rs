@@ -2,12 +2,9 @@
 //!
 //! The binary is a thin shell around this library: see [`suites`] for what is measured and [`report`] for what is shown.
 
-#[cfg(feature = "lead")]
 pub mod cli;
 pub mod report;
-#[cfg(feature = "lead")]
 pub mod suites;
-#[cfg(feature = "lead")]
 pub mod worker;
 
 pub use report::format;

@@ -3,8 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    #[cfg(feature = "lead")]
-    return llmbench::cli::main(std::env::args_os());
-    #[cfg(not(feature = "lead"))]
-    ExitCode::SUCCESS
+    llmbench::cli::main(std::env::args_os())
 }

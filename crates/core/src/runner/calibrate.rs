@@ -119,7 +119,7 @@ fn loops_for(timing: &Timing, target: f64, ns_per_call: f64) -> u64 {
 fn checked_requests(cell: &Cell, workload: &WorkloadSpec) -> u32 {
     let batch = cell.op.params.get("batch").and_then(serde_json::Value::as_u64).unwrap_or(1).max(1);
     let tokens = u64::from(workload.tokens) * batch;
-    let most = if tokens == 0 { CHECKED_REQUESTS } else { (CHECKED_TOKENS / tokens).max(1) };
+    let most = CHECKED_TOKENS.checked_div(tokens).map_or(CHECKED_REQUESTS, |requests| requests.max(1));
     u32::try_from(most).unwrap_or(u32::MAX).min(workload.pool)
 }
 

@@ -240,9 +240,9 @@ impl<'a> Crew<'a> {
         if ledger.cells[index].is_dropped() || !self.worker(subject, ledger)? || ledger.cells[index].is_dropped() {
             return Ok(false);
         }
-        let Some(worker) = self.members.get_mut(subject).and_then(|m| m.worker.as_mut()) else {
-            return Ok(false);
-        };
+        let Some(member) = self.members.get_mut(subject) else { return Ok(false) };
+        member.used = true;
+        let Some(worker) = member.worker.as_mut() else { return Ok(false) };
         let busy_ns = &mut self.busy_ns;
         let asked = worker.ask_each(request, timeout, &mut |answer| {
             if let Answer::Done { warm_ns, .. } = &answer {

@@ -82,9 +82,9 @@ impl Default for Limits {
             block_factor: 20.0,
             restarts: 2,
             calibration_restarts: 5,
-            warmup_ns: 20_000_000,
-            settle_ns: 3_000_000,
-            settle_below_ns: 20_000_000,
+            warmup_ns: 10_000_000,
+            settle_ns: 1_000_000,
+            settle_below_ns: 5_000_000,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::plan::Timing;
 use crate::record::Status;
 use crate::samples::Event;
-use crate::schedule::{Visit, run_schedule};
+use crate::schedule::{Visit, blocks_of, run_schedule};
 
 use super::calibrate::block_timeout;
 use super::crew::{Block, BlockRequest, Crew, Halt};
@@ -39,7 +39,8 @@ impl Pace {
 /// Makes run `run` with a crew that was not started yet.
 pub(super) fn run(crew: &mut Crew<'_>, run: u32, pace: Pace, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     let plan = crew.plan;
-    let schedule = run_schedule(plan, run);
+    let mut schedule = run_schedule(plan, run);
+    schedule.thin(plan.runs.blocks, &blocks(crew, ledger));
     crew.start(ledger)?;
     for visit in &schedule.first {
         if ledger.cells[visit.cell].is_dropped() {
@@ -67,6 +68,21 @@ pub(super) fn run(crew: &mut Crew<'_>, run: u32, pace: Pace, ledger: &mut Ledger
         ledger.observe(Progress::SecondsLeft(pace.seconds_left(done + 1, of, guess_s)));
     }
     Ok(())
+}
+
+/// In how many rounds each cell is visited, from what the calibration found.
+fn blocks(crew: &Crew<'_>, ledger: &Ledger<'_>) -> Vec<u32> {
+    let rounds = crew.plan.runs.blocks;
+    let of = |cell: usize| match crew.plan.cells[cell].timing {
+        Timing::First => rounds,
+        Timing::Window { window_ns } => blocks_of(rounds, crew.plan.cells[cell].target_ns, window_ns as f64),
+        Timing::Loop | Timing::Each => blocks_of(
+            rounds,
+            crew.plan.cells[cell].target_ns,
+            call_ns(crew, cell, ledger) * ledger.cells[cell].loops as f64,
+        ),
+    };
+    (0..crew.plan.cells.len()).map(of).collect()
 }
 
 /// Makes a cell ready, and looks whether its first output is still the one of the calibration.

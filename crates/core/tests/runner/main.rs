@@ -2,6 +2,7 @@
 
 mod failures;
 mod folders;
+mod large;
 mod resume;
 mod runs;
 mod schedule;

@@ -29,7 +29,10 @@ fn at(run: u32, visits: usize) -> impl Fn(&Progress<'_>) -> bool {
     move |progress| matches!(progress, Progress::VisitDone { run: r, done, .. } if *r == run && *done == visits)
 }
 
-fn samples(read: &Measurements, cell: &str) -> Vec<(u32, Vec<(u32, u64, f64)>)> {
+/// Run, and of each sample: block, calls, ns a call.
+type Short = Vec<(u32, Vec<(u32, u64, f64)>)>;
+
+fn samples(read: &Measurements, cell: &str) -> Short {
     let short = |s: &Sample| (s.block, s.calls, s.ns_per_call());
     let raw = read.raw_samples(cell).unwrap();
     raw.iter().map(|(run, samples)| (*run, samples.iter().map(short).collect())).collect()

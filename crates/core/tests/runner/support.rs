@@ -70,6 +70,7 @@ pub fn cell(id: &str, subject: &str, params: Value) -> Cell {
         check: Some(Check { group: "text:w".to_owned(), reference: false }),
         twin_of: None,
         target_ns: 10_000_000,
+        beside: String::new(),
     }
 }
 
@@ -132,7 +133,12 @@ pub fn marks() -> TempDir {
 
 impl Bench {
     pub fn new(plan: &Plan) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(plan, &std::env::temp_dir())
+    }
+
+    /// With its output in a new folder below `place`.
+    pub fn at(plan: &Plan, place: &Path) -> Self {
+        let dir = tempfile::tempdir_in(place).unwrap();
         let hash = plan_sha256(plan);
         let folder = RunFolder::create(dir.path(), "20261124T000000Z", &plan.suite, plan8(&hash)).unwrap();
         let info = RunInfo {

@@ -15,7 +15,8 @@ pub const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
 pub fn tokenizer_json(ranks: &[Vec<u8>], merges: &[(u32, u32)]) -> Result<Vec<u8>, serde_json::Error> {
     let alphabet = byte_alphabet();
     let tokens: Vec<String> = ranks.iter().map(|bytes| byte_level(bytes, &alphabet)).collect();
-    let vocabulary: Map<String, Value> = tokens.iter().zip(0u32..).map(|(token, id)| (token.clone(), id.into())).collect();
+    let vocabulary: Map<String, Value> =
+        tokens.iter().zip(0u32..).map(|(token, id)| (token.clone(), id.into())).collect();
     let pairs: Vec<Value> = merges
         .iter()
         .map(|&(left, right)| format!("{} {}", tokens[left as usize], tokens[right as usize]).into())

@@ -78,9 +78,7 @@ fn split(bytes: &[u8], limit: u32, by_bytes: &HashMap<&[u8], u32>) -> Option<(u3
         }
     }
     match starts[..] {
-        [start, middle, end] => {
-            Some((*by_bytes.get(&bytes[start..middle])?, *by_bytes.get(&bytes[middle..end])?))
-        }
+        [start, middle, end] => Some((*by_bytes.get(&bytes[start..middle])?, *by_bytes.get(&bytes[middle..end])?)),
         _ => None,
     }
 }
@@ -125,7 +123,8 @@ mod tests {
     #[test]
     fn a_token_is_split_by_the_merges_below_it_and_not_by_the_longest_prefix() {
         // ab=3, bc=4, abc=5, cab=6: "abc" is ab+c since ab has the lower rank; "cab" is c+ab.
-        let ranks: Vec<Vec<u8>> = ["a", "b", "c", "ab", "bc", "abc", "cab"].iter().map(|t| t.as_bytes().to_vec()).collect();
+        let ranks: Vec<Vec<u8>> =
+            ["a", "b", "c", "ab", "bc", "abc", "cab"].iter().map(|t| t.as_bytes().to_vec()).collect();
         assert_eq!(merges(&ranks, &|_| {}), Ok(vec![(0, 1), (1, 2), (3, 2), (2, 3)]));
     }
 

@@ -302,7 +302,8 @@ pub fn deserialize_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
         type Value = Message;
 
         fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Message, D::Error> {
-            Message::deserialize(deserializer).map_err(|error| de::Error::custom(format!("messages[{}]: {error}", self.0)))
+            Message::deserialize(deserializer)
+                .map_err(|error| de::Error::custom(format!("messages[{}]: {error}", self.0)))
         }
     }
 

@@ -52,9 +52,7 @@ impl Args {
             None => Ok(None),
             Some(value) if value.is_none() => Ok(None),
             Some(value) if value.kind() == ValueKind::String => Ok(value.as_str()),
-            Some(value) => {
-                Err(invalid(format!("{method}() needs a string, got {}", value.kind())))
-            }
+            Some(value) => Err(invalid(format!("{method}() needs a string, got {}", value.kind()))),
         }
     }
 
@@ -69,9 +67,10 @@ impl Args {
             None => Ok(None),
             Some(value) if value.is_none() => Ok(None),
             Some(value) if value.kind() == ValueKind::Bool => Ok(Some(i64::from(value.is_true()))),
-            Some(value) => value.as_i64().map(Some).ok_or_else(|| {
-                invalid(format!("{method}() needs an integer, got {}", value.kind()))
-            }),
+            Some(value) => value
+                .as_i64()
+                .map(Some)
+                .ok_or_else(|| invalid(format!("{method}() needs an integer, got {}", value.kind()))),
         }
     }
 }

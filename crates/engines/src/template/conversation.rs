@@ -144,9 +144,7 @@ pub(super) fn from_json(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::from_object(PyList(items.iter().map(from_json).collect())),
-        Json::Object(map) => {
-            PyDict::value(map.iter().map(|(key, value)| (key.clone(), from_json(value))))
-        }
+        Json::Object(map) => PyDict::value(map.iter().map(|(key, value)| (key.clone(), from_json(value)))),
     }
 }
 

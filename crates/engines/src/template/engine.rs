@@ -76,23 +76,12 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`TemplateError::Raised`], [`TemplateError::Render`] or [`TemplateError::Limit`].
-    pub fn render(
-        &self,
-        conversation: &Conversation,
-        add_generation_prompt: bool,
-    ) -> Result<String, TemplateError> {
-        let root = Root {
-            tokens: Arc::clone(&self.tokens),
-            conversation: conversation.clone(),
-            add_generation_prompt,
-        };
+    pub fn render(&self, conversation: &Conversation, add_generation_prompt: bool) -> Result<String, TemplateError> {
+        let root = Root { tokens: Arc::clone(&self.tokens), conversation: conversation.clone(), add_generation_prompt };
         let root = Value::from_object(root);
         match run(&self.env, root.clone()) {
             Ok(text) if text.len() <= self.limits.output_bytes => Ok(text),
-            Ok(_) => Err(TemplateError::Limit {
-                limit: LimitKind::Output,
-                allowed: self.limits.output_bytes as u64,
-            }),
+            Ok(_) => Err(TemplateError::Limit { limit: LimitKind::Output, allowed: self.limits.output_bytes as u64 }),
             Err(error) => Err(self.explain(error, root)),
         }
     }

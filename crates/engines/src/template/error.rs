@@ -21,12 +21,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 10 million steps (about a second), 64 MiB of text, 1 MiB of source, 125 nested macro calls.
     fn default() -> Self {
-        Limits {
-            fuel: 10_000_000,
-            output_bytes: 64 << 20,
-            source_bytes: 1 << 20,
-            recursion: 500,
-        }
+        Limits { fuel: 10_000_000, output_bytes: 64 << 20, source_bytes: 1 << 20, recursion: 500 }
     }
 }
 
@@ -50,9 +45,7 @@ pub enum TemplateError {
     #[error("tokenizer_config.json: {0}; download the file again or correct it")]
     Config(String),
     /// The source does not parse.
-    #[error(
-        "chat template, line {line}: {reason}, near `{excerpt}`; correct the template or choose another model"
-    )]
+    #[error("chat template, line {line}: {reason}, near `{excerpt}`; correct the template or choose another model")]
     Syntax {
         /// Line in the template's source, from 1.
         line: usize,
@@ -132,8 +125,7 @@ impl std::error::Error for Carried {}
 
 /// A minijinja error that comes out of the engine as `error`.
 pub(super) fn carry(error: TemplateError) -> minijinja::Error {
-    minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string())
-        .with_source(Carried(error))
+    minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()).with_source(Carried(error))
 }
 
 /// The error of values that are nested too deep.

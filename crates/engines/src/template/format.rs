@@ -43,8 +43,7 @@ pub(super) fn percent_format(state: &State, template: &Value, argument: &Value) 
     let Some(text) = template.as_str().filter(|_| template.kind() == ValueKind::String) else {
         return Err(invalid(format!("% formats a string, got {}", template.kind())));
     };
-    let args: Vec<Value> =
-        if argument.is_tuple() { argument.try_iter()?.collect() } else { vec![argument.clone()] };
+    let args: Vec<Value> = if argument.is_tuple() { argument.try_iter()?.collect() } else { vec![argument.clone()] };
     check_widths(state, text, &args)?;
     format(FormatStyle::Printf, text, &args).map(Value::from)
 }

@@ -17,22 +17,19 @@ pub(super) fn add(env: &mut Environment<'static>, timestamp: i64) {
     env.remove_global("debug");
     let namespace = env.globals().find(|(name, _)| *name == "namespace").map(|(_, function)| function);
     if let Some(namespace) = namespace {
-        env.add_function(
-            "namespace",
-            move |state: &mut State, args: Rest<ValueOrKwargs>| -> Result<Value, Error> {
-                let args = args.into_values();
-                for argument in args.iter().filter(|value| value.kind() == ValueKind::Map) {
-                    for key in argument.try_iter()? {
-                        if key.as_str().is_some_and(|key| key.starts_with('_')) {
-                            return Err(invalid(format!(
-                                "chat templates cannot store underscore-prefixed attributes on a namespace: {key}"
-                            )));
-                        }
+        env.add_function("namespace", move |state: &mut State, args: Rest<ValueOrKwargs>| -> Result<Value, Error> {
+            let args = args.into_values();
+            for argument in args.iter().filter(|value| value.kind() == ValueKind::Map) {
+                for key in argument.try_iter()? {
+                    if key.as_str().is_some_and(|key| key.starts_with('_')) {
+                        return Err(invalid(format!(
+                            "chat templates cannot store underscore-prefixed attributes on a namespace: {key}"
+                        )));
                     }
                 }
-                namespace.call(state, &args)
-            },
-        );
+            }
+            namespace.call(state, &args)
+        });
     }
 }
 

@@ -22,11 +22,7 @@ struct Style {
 }
 
 /// `tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(super) fn tojson(
-    state: &State,
-    value: &Value,
-    args: Rest<ValueOrKwargs>,
-) -> Result<String, Error> {
+pub(super) fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let args = args.into_values();
     let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
     let args = Args::parse("tojson", &args, &names, 0)?;
@@ -82,11 +78,8 @@ fn write(text: &mut Text<'_>, value: &Value, style: &Style, depth: usize) -> Res
         ValueKind::None => text.buf.push_str("null"),
         ValueKind::Bool => text.buf.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Map => {
-            let mut pairs: Vec<(Value, Value)> = value
-                .as_object()
-                .and_then(|object| object.try_iter_pairs())
-                .map(Iterator::collect)
-                .unwrap_or_default();
+            let mut pairs: Vec<(Value, Value)> =
+                value.as_object().and_then(|object| object.try_iter_pairs()).map(Iterator::collect).unwrap_or_default();
             if style.sort {
                 pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
             }

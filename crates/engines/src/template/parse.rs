@@ -136,9 +136,7 @@ impl Reader<'_> {
         }
         self.at += 1;
         let slice = self.text.get(start..self.at);
-        slice
-            .and_then(|slice| serde_json::from_str(slice).ok())
-            .ok_or_else(|| self.error("a bad string before"))
+        slice.and_then(|slice| serde_json::from_str(slice).ok()).ok_or_else(|| self.error("a bad string before"))
     }
 
     fn number(&mut self) -> Result<Value, String> {

@@ -190,9 +190,6 @@ mod tests {
             ("it's", Value::from("q\"'\u{a0}\n\u{1f600}\u{200b}")),
             ("t", Value::from(Tuple::from([Value::from(1.0)]))),
         ]);
-        assert_eq!(
-            repr(&value),
-            r#"{'a': [1, None, True], "it's": 'q"\'\xa0\n😀\u200b', 't': (1.0,)}"#
-        );
+        assert_eq!(repr(&value), r#"{'a': [1, None, True], "it's": 'q"\'\xa0\n😀\u200b', 't': (1.0,)}"#);
     }
 }

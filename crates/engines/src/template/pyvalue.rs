@@ -47,9 +47,7 @@ impl PyDict {
         self.entries.push((Value::from(key), value));
         if self.index.is_none() && self.entries.len() > LINEAR {
             let names = self.entries.iter().enumerate();
-            self.index = Some(
-                names.filter_map(|(at, (key, _))| Some((key.as_str()?.into(), at))).collect(),
-            );
+            self.index = Some(names.filter_map(|(at, (key, _))| Some((key.as_str()?.into(), at))).collect());
         }
     }
 
@@ -152,11 +150,7 @@ impl PyFloat {
     /// A float as a template value: minijinja's own wherever both languages print the same text.
     pub(super) fn value(value: f64) -> Value {
         let plain = Value::from(value);
-        if plain.to_string() == float_repr(value) {
-            plain
-        } else {
-            Value::from_object(PyFloat { value })
-        }
+        if plain.to_string() == float_repr(value) { plain } else { Value::from_object(PyFloat { value }) }
     }
 }
 

@@ -25,10 +25,7 @@ impl SpecialTokens {
     ///
     /// # Errors
     /// [`TemplateError::Config`] if a standard token is neither text nor an object with `content`.
-    pub fn from_config(
-        config: &Value,
-        special_tokens_map: Option<&Value>,
-    ) -> Result<SpecialTokens, TemplateError> {
+    pub fn from_config(config: &Value, special_tokens_map: Option<&Value>) -> Result<SpecialTokens, TemplateError> {
         let empty = serde_json::Map::new();
         let own = config.as_object().unwrap_or(&empty);
         let legacy = special_tokens_map
@@ -41,19 +38,18 @@ impl SpecialTokens {
                 None | Some(Value::Null) => {}
                 Some(value) => {
                     let text = token_text(value).ok_or_else(|| {
-                        TemplateError::Config(format!(
-                            "{name} is neither text nor an object with \"content\""
-                        ))
+                        TemplateError::Config(format!("{name} is neither text nor an object with \"content\""))
                     })?;
                     found.set(name, text);
                 }
             }
         }
         for (name, value) in own.iter().chain(legacy) {
-            if name.ends_with("_token") && !STANDARD.contains(&name.as_str()) {
-                if let Some(text) = token_text(value) {
-                    found.set(name, text);
-                }
+            if name.ends_with("_token")
+                && !STANDARD.contains(&name.as_str())
+                && let Some(text) = token_text(value)
+            {
+                found.set(name, text);
             }
         }
         for named in [own, legacy] {
@@ -120,17 +116,13 @@ pub fn select_template(
             .map(|entry| Some((entry.get("name")?.as_str()?, entry.get("template")?.as_str()?)))
             .collect::<Option<_>>()
             .ok_or_else(|| {
-                TemplateError::Config(
-                    "an entry of chat_template lacks \"name\" or \"template\"".to_owned(),
-                )
+                TemplateError::Config("an entry of chat_template lacks \"name\" or \"template\"".to_owned())
             })?,
         Some(Value::Object(map)) => map
             .iter()
             .map(|(name, text)| Some((name.as_str(), text.as_str()?)))
             .collect::<Option<_>>()
-            .ok_or_else(|| {
-                TemplateError::Config("an entry of chat_template is not text".to_owned())
-            })?,
+            .ok_or_else(|| TemplateError::Config("an entry of chat_template is not text".to_owned()))?,
         Some(_) => {
             return Err(TemplateError::Config(
                 "chat_template is neither text nor a list of named templates".to_owned(),
@@ -196,14 +188,8 @@ mod tests {
         assert_eq!(select_template(&list, None, false).unwrap(), "D");
         assert_eq!(select_template(&json!({"chat_template": "S"}), None, true).unwrap(), "S");
         let only = json!({"chat_template": [{"name": "rag", "template": "R"}]});
-        assert_eq!(
-            select_template(&only, None, true).unwrap_err(),
-            TemplateError::NoDefault { names: "rag".into() }
-        );
+        assert_eq!(select_template(&only, None, true).unwrap_err(), TemplateError::NoDefault { names: "rag".into() });
         assert_eq!(select_template(&json!({}), None, false).unwrap_err(), TemplateError::Missing);
-        assert!(matches!(
-            select_template(&json!({"chat_template": 1}), None, false),
-            Err(TemplateError::Config(_))
-        ));
+        assert!(matches!(select_template(&json!({"chat_template": 1}), None, false), Err(TemplateError::Config(_))));
     }
 }

@@ -16,11 +16,20 @@ struct Moment {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl Moment {
     /// Days to civil date by the algorithm of H. Hinnant, "chrono-compatible low-level date algorithms".
@@ -30,18 +39,15 @@ impl Moment {
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
         let of_era = shifted.rem_euclid(146_097);
-        let year_of_era =
-            (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * of_year + 2) / 153;
         let day = (of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
         let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let before: u32 = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30]
-            .iter()
-            .take(month as usize - 1)
-            .sum();
+        let before: u32 =
+            [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30].iter().take(month as usize - 1).sum();
         Moment {
             year,
             month,

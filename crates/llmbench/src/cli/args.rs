@@ -36,7 +36,9 @@ pub enum Verb {
     /// Render the report of a run folder again, without measuring.
     Report(ReportArgs),
     /// Print the completion script of a shell.
-    #[command(after_help = "Examples:\n  llmbench completions bash > ~/.local/share/bash-completion/completions/llmbench")]
+    #[command(
+        after_help = "Examples:\n  llmbench completions bash > ~/.local/share/bash-completion/completions/llmbench"
+    )]
     Completions { shell: clap_complete::Shell },
     /// The native worker; started by `run`.
     #[command(hide = true)]

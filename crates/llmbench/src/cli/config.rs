@@ -84,15 +84,24 @@ impl RunConfig {
 
         let names = experiment_names(spec);
         if let Some(unknown) = file.experiment.keys().find(|name| !names.contains(name)) {
-            return Err(Failure::usage(format!("--config: there is no experiment `{unknown}`{}", suggestion(unknown, &names))));
+            return Err(Failure::usage(format!(
+                "--config: there is no experiment `{unknown}`{}",
+                suggestion(unknown, &names)
+            )));
         }
         let wanted: Vec<String> = if args.exp.is_empty() {
             file.exp.iter().map(ExperimentName::text).collect()
         } else {
             // `--exp 1,3` is what some type for `--exp 1 3`.
-            args.exp.iter().flat_map(|names| names.split(',')).map(str::to_owned).filter(|name| !name.is_empty()).collect()
+            args.exp
+                .iter()
+                .flat_map(|names| names.split(','))
+                .map(str::to_owned)
+                .filter(|name| !name.is_empty())
+                .collect()
         };
-        let experiments: Vec<ExperimentSpec> = spec.select(&wanted).map_err(Failure::usage)?.into_iter().cloned().collect();
+        let experiments: Vec<ExperimentSpec> =
+            spec.select(&wanted).map_err(Failure::usage)?.into_iter().cloned().collect();
         let from_args = override_of(args)?;
         let settings = experiments
             .iter()
@@ -106,7 +115,9 @@ impl RunConfig {
         let workload = match (&dataset, args.workload.clone().or(file.workload)) {
             (Some(_), _) => "dataset".to_owned(),
             (None, Some(kind)) if kind == "words" || kind == "letters" => kind,
-            (None, Some(kind)) => return Err(Failure::usage(format!("workload is `{kind}`; it can be words or letters"))),
+            (None, Some(kind)) => {
+                return Err(Failure::usage(format!("workload is `{kind}`; it can be words or letters")));
+            }
             (None, None) => "words".to_owned(),
         };
         Ok(Self {

@@ -39,7 +39,8 @@ fn timers() -> Vec<Fact> {
             title: "clock pair".to_owned(),
             value: format!("{} ({} of the shortest sample)", format::duration(pair_ns as f64), format::percent(share)),
             verdict,
-            remedy: (verdict == FactVerdict::Warn).then(|| "check the clock source above: tsc is the fast one".to_owned()),
+            remedy: (verdict == FactVerdict::Warn)
+                .then(|| "check the clock source above: tsc is the fast one".to_owned()),
         },
         Fact {
             key: "timer.loop".to_owned(),
@@ -74,7 +75,10 @@ fn interpreters(args: &DoctorArgs) -> Vec<Fact> {
                 title: format!("Python {}", interpreter.version),
                 value: notes.join("; "),
                 verdict: if can_make { FactVerdict::Ok } else { FactVerdict::Warn },
-                remedy: (!can_make).then(|| "it cannot make environments: install its venv package (Debian: apt install python3-venv) or uv".to_owned()),
+                remedy: (!can_make).then(|| {
+                    "it cannot make environments: install its venv package (Debian: apt install python3-venv) or uv"
+                        .to_owned()
+                }),
             }
         })
         .collect();
@@ -91,7 +95,10 @@ fn interpreters(args: &DoctorArgs) -> Vec<Fact> {
             title: "Python".to_owned(),
             value: "none found that is 3.10 or newer".to_owned(),
             verdict: FactVerdict::Bad,
-            remedy: Some("install one (apt install python3 python3-venv, or uv python install 3.12), or name it with --python".to_owned()),
+            remedy: Some(
+                "install one (apt install python3 python3-venv, or uv python install 3.12), or name it with --python"
+                    .to_owned(),
+            ),
         });
     }
     facts
@@ -121,7 +128,9 @@ fn text(facts: &[Fact]) -> String {
             FactVerdict::Info => "    ",
         };
         out.push_str(&format!("{mark}  {:<width$}  {}\n", fact.title, fact.value));
-        if let Some(remedy) = fact.remedy.as_ref().filter(|_| matches!(fact.verdict, FactVerdict::Warn | FactVerdict::Bad)) {
+        if let Some(remedy) =
+            fact.remedy.as_ref().filter(|_| matches!(fact.verdict, FactVerdict::Warn | FactVerdict::Bad))
+        {
             out.push_str(&format!("      {:<width$}  -> {remedy}\n", ""));
         }
     }

@@ -47,9 +47,14 @@ pub fn text(plan: &Plan, config: &RunConfig) -> String {
         let shape = if workload.tokens == 0 {
             String::new()
         } else {
-            format!(", {} tokens in {} turns", format::count(u64::from(workload.tokens)), workload.turns)
+            let turns = if workload.turns == 1 { "turn" } else { "turns" };
+            format!(", {} tokens in {} {turns}", format::count(u64::from(workload.tokens)), workload.turns)
         };
-        let _ = writeln!(out, "workload   {}: {} requests + {} to warm up{shape}", workload.id, workload.pool, workload.warmup);
+        let _ = writeln!(
+            out,
+            "workload   {}: {} requests + {} to warm up{shape}",
+            workload.id, workload.pool, workload.warmup
+        );
     }
     for experiment in &config.experiments {
         let cells: Vec<_> = plan.cells.iter().filter(|cell| cell.experiment == experiment.name).collect();

@@ -125,7 +125,9 @@ fn listing(args: &ListArgs) -> Result<Listing, Failure> {
 }
 
 fn native_line(entry: &EngineEntry) -> EngineLine {
-    let info = catalog::catalog().into_iter().find(|info| info.engine == entry.engine && info.call_paths.contains(&entry.call_path));
+    let info = catalog::catalog()
+        .into_iter()
+        .find(|info| info.engine == entry.engine && info.call_paths.contains(&entry.call_path));
     EngineLine {
         place: "native (Rust)".to_owned(),
         op: entry.op.to_owned(),
@@ -147,10 +149,9 @@ fn python_lines(choice: Result<&Interpreter, String>, entries: &[&EngineEntry], 
             let pair = format!("{}/{}", entry.engine, entry.call_path);
             let (version, unavailable) = match &described {
                 Err(reason) => (None, Some(reason.clone())),
-                Ok(described) => (
-                    described.versions.get(package(entry.engine)).cloned(),
-                    described.unavailable.get(&pair).cloned(),
-                ),
+                Ok(described) => {
+                    (described.versions.get(package(entry.engine)).cloned(), described.unavailable.get(&pair).cloned())
+                }
             };
             EngineLine {
                 place: place.clone(),

@@ -60,14 +60,20 @@ pub fn print(results: &Results, info: &RunInfo) -> Result<(), Failure> {
 fn tables(results: &Results, info: &RunInfo) -> String {
     let style = terminal::Style::of_stdout();
     let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).clamp(60, 160);
-    let experiments = results.experiments.iter().map(|result| terminal::experiment(result, &results.records, width, style));
-    std::iter::once(terminal::environment(info, width, style)).chain(experiments).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    let experiments =
+        results.experiments.iter().map(|result| terminal::experiment(result, &results.records, width, style));
+    std::iter::once(terminal::environment(info, width, style))
+        .chain(experiments)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The exit code that the rows ask for. In experiments that compare engines a mismatch is a result; here engines must agree.
 pub fn exit(info: &RunInfo, results: &Results) -> Exit {
     let any = |wanted: &[Status]| results.records.iter().any(|record| wanted.contains(&record.status));
-    let required_missing = info.plan.subjects.iter().any(|subject| subject.unavailable.as_ref().is_some_and(|u| u.required));
+    let required_missing =
+        info.plan.subjects.iter().any(|subject| subject.unavailable.as_ref().is_some_and(|u| u.required));
     if any(&[Status::Mismatch]) {
         Exit::Mismatch
     } else if required_missing || any(&[Status::Error, Status::Timeout]) {

@@ -70,7 +70,11 @@ impl<'a> Session<'a> {
         let started = Instant::now();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::bug)?;
         let timestamp = i64::try_from(now.as_secs()).map_err(Failure::bug)?;
-        let resumed = args.resume.as_deref().map(|run| RunFolder::open(run, &config.output).map_err(Failure::usage)).transpose()?;
+        let resumed = args
+            .resume
+            .as_deref()
+            .map(|run| RunFolder::open(run, &config.output).map_err(Failure::usage))
+            .transpose()?;
         // The model renders with the time of the run that is resumed.
         let timestamp = match &resumed {
             Some(folder) => folder.read_info().map_err(Failure::usage)?.plan.timestamp,
@@ -135,7 +139,12 @@ impl<'a> Session<'a> {
         let inputs = |id: &str| {
             let (requests, texts) = workload::paths(&dir, id);
             let spec = specs.iter().find(|spec| spec.id == id);
-            Inputs { requests, texts, pool: spec.map_or(1, |spec| spec.pool), warmup: spec.map_or(0, |spec| spec.warmup) }
+            Inputs {
+                requests,
+                texts,
+                pool: spec.map_or(1, |spec| spec.pool),
+                warmup: spec.map_or(0, |spec| spec.warmup),
+            }
         };
         let identity = Identity { binary_sha256: self.binary_sha256.clone(), boot_id: machine::boot_id() };
         let job = Job {
@@ -164,7 +173,11 @@ impl<'a> Session<'a> {
         self.add_warnings(&before)?;
         let exit = outcome::report(self.suite, &self.folder, args)?;
         Ok(if outcome.stopped == Stopped::Interrupted {
-            eprintln!("interrupted; go on with: llmbench run {} --resume {}", self.plan.suite, self.folder.path().display());
+            eprintln!(
+                "interrupted; go on with: llmbench run {} --resume {}",
+                self.plan.suite,
+                self.folder.path().display()
+            );
             Exit::Interrupted
         } else {
             exit
@@ -197,10 +210,16 @@ fn resumed(args: &RunArgs, run: &Path) -> Result<RunArgs, Failure> {
             dry_run: args.dry_run,
             ..*recorded
         }),
-        Ok(Verb::Run(recorded)) => {
-            Err(Failure::usage(format!("{} is a run of the suite {}: llmbench run {} --resume …", run.display(), recorded.suite, recorded.suite)))
-        }
-        _ => Err(Failure::usage(format!("{}: the command in its run.json is not one of this llmbench; start a new run", run.display()))),
+        Ok(Verb::Run(recorded)) => Err(Failure::usage(format!(
+            "{} is a run of the suite {}: llmbench run {} --resume …",
+            run.display(),
+            recorded.suite,
+            recorded.suite
+        ))),
+        _ => Err(Failure::usage(format!(
+            "{}: the command in its run.json is not one of this llmbench; start a new run",
+            run.display()
+        ))),
     }
 }
 
@@ -218,7 +237,8 @@ pub fn make_plan(
 ) -> Result<Plan, Failure> {
     let mut facts: BTreeMap<String, Value> = BTreeMap::new();
     if let Some(path) = &config.dataset {
-        let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("--dataset {}: {error}", path.display())))?;
+        let bytes =
+            std::fs::read(path).map_err(|error| Failure::usage(format!("--dataset {}: {error}", path.display())))?;
         facts.insert("dataset_sha256".to_owned(), Value::from(hash::sha256_hex(&bytes)));
     }
     let plan = planning::plan(
@@ -247,13 +267,23 @@ fn refuse_bad_environment(args: &RunArgs, machine: &Machine) -> Result<(), Failu
     let bad: Vec<String> = machine
         .bad()
         .iter()
-        .map(|fact| format!("{}: {}{}", fact.title, fact.value, fact.remedy.as_deref().map_or(String::new(), |remedy| format!(" ({remedy})"))))
+        .map(|fact| {
+            format!(
+                "{}: {}{}",
+                fact.title,
+                fact.value,
+                fact.remedy.as_deref().map_or(String::new(), |remedy| format!(" ({remedy})"))
+            )
+        })
         .collect();
     if bad.is_empty() {
         return Ok(());
     }
     if args.strict_env {
-        return Err(Failure::new(Exit::EnvironmentRefused, format!("the environment is not fit for measuring: {}", bad.join("; "))));
+        return Err(Failure::new(
+            Exit::EnvironmentRefused,
+            format!("the environment is not fit for measuring: {}", bad.join("; ")),
+        ));
     }
     if is_interactive() {
         for line in bad {

@@ -90,7 +90,12 @@ impl Prompt for ModelPrompt {
 ///
 /// # Errors
 /// Usage, with the sentence of the workload.
-pub fn workloads(plan: &Plan, config: &RunConfig, prompt: &ModelPrompt, dir: &Path) -> Result<Vec<WorkloadFiles>, Failure> {
+pub fn workloads(
+    plan: &Plan,
+    config: &RunConfig,
+    prompt: &ModelPrompt,
+    dir: &Path,
+) -> Result<Vec<WorkloadFiles>, Failure> {
     let requests: u64 = plan.workloads.iter().map(|spec| u64::from(spec.pool + spec.warmup)).sum();
     let step = Step::bar("workload", requests);
     let mut before = 0_u64;

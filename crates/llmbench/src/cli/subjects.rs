@@ -19,7 +19,8 @@ static WORKER: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python_wor
 /// Its packages, with hashes.
 pub const LOCK: &str = include_str!("../../../../python/requirements.lock");
 /// What a Python row needs; looked for with `--no-env`.
-pub const MODULES: [&str; 8] = ["jinja2", "transformers", "tokenizers", "tiktoken", "numpy", "pydantic", "msgspec", "torch"];
+pub const MODULES: [&str; 8] =
+    ["jinja2", "transformers", "tokenizers", "tiktoken", "numpy", "pydantic", "msgspec", "torch"];
 /// Modules that may be missing without a word.
 const OPTIONAL: [&str; 2] = ["tiktoken", "torch"];
 
@@ -64,7 +65,13 @@ pub fn expected(config: &RunConfig) -> Vec<Found> {
     for choice in choices(config, &discovery) {
         found.push(match choice {
             Ok(interpreter) => {
-                let spec = worker(ids.of(interpreter, config), "python", interpreter.path.clone(), Vec::new(), BTreeMap::new());
+                let spec = worker(
+                    ids.of(interpreter, config),
+                    "python",
+                    interpreter.path.clone(),
+                    Vec::new(),
+                    BTreeMap::new(),
+                );
                 Found { planned: planned(&spec, false), spec }
             }
             Err(reason) => missing(ids.next("python"), reason),

@@ -19,6 +19,11 @@ pub fn one_line(text: &str) -> String {
     out
 }
 
+/// The same for a cell of a table: spaces at its ends are kept, as they indent and align.
+pub fn cell(text: &str) -> String {
+    if text.contains(['\n', '\r']) { one_line(text) } else { visible(text) }
+}
+
 /// The same, with line breaks kept.
 pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(visible).collect::<Vec<_>>().join("\n")
@@ -49,9 +54,12 @@ pub fn width(text: &str) -> usize {
 }
 
 /// Breaks a line into lines of at most `limit` columns, at spaces, or after `.`, `_`, `/`, `-`, `:` and `,` within a word,
-/// or anywhere in a part that is longer than a line.
+/// or anywhere in a part that is longer than a line. Text that fits is left as it is, spaces and all.
 pub fn wrap(text: &str, limit: usize) -> Vec<String> {
     let limit = limit.max(2);
+    if width(text) <= limit {
+        return vec![text.to_owned()];
+    }
     let mut out: Vec<String> = Vec::new();
     let mut line = String::new();
     let mut used = 0;

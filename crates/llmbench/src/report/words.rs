@@ -44,26 +44,69 @@ fn capital(word: &str) -> String {
 }
 
 /// The texts of a row, one a column (missing ones empty). A row that is not `ok` shows its status: in its first figure
-/// that is empty or a dash, else behind its first text.
+/// that is missing, else behind its first text. An error text in the place of a figure gives way to the status: it is
+/// too long for a column, and the list of problems has it in full.
 pub fn row_texts(table: &Table, row: &Row) -> Vec<String> {
-    let mut texts: Vec<String> = (0..table.columns.len())
-        .map(|c| row.values.get(c).map_or_else(String::new, |v| text::one_line(&v.text)))
-        .collect();
+    let mut texts: Vec<String> =
+        (0..table.columns.len()).map(|c| row.values.get(c).map_or_else(String::new, |v| text::cell(&v.text))).collect();
     if row.status == Status::Ok || texts.is_empty() {
         return texts;
     }
     let word = status(row.status);
-    if texts.iter().any(|t| t.contains(word)) {
-        return texts;
-    }
-    let empty = |t: &str| matches!(t.trim(), "" | "-" | "–" | "—");
-    let place = (0..texts.len()).find(|&c| table.columns[c].numeric && empty(&texts[c]));
-    match place {
-        Some(c) => texts[c] = word.to_owned(),
-        None => {
-            let c = table.columns.iter().position(|c| !c.numeric).unwrap_or(0);
-            texts[c] = format!("{} ({word})", texts[c]).trim_start().to_owned();
+    let mut said = texts.iter().any(|t| t.trim() == word);
+    for c in (0..texts.len()).filter(|&c| table.columns[c].numeric) {
+        let has_figure = row.values.get(c).is_some_and(|v| v.sort.is_some());
+        let missing = matches!(texts[c].trim(), "" | "-" | "–" | "—") || (!has_figure && is_prose(&texts[c]));
+        if missing && texts[c].trim() != word {
+            texts[c] = if said { String::new() } else { word.to_owned() };
+            said = true;
         }
     }
+    if !said {
+        let c = table.columns.iter().position(|c| !c.numeric).unwrap_or(0);
+        texts[c] = format!("{} ({word})", texts[c]).trim_start().to_owned();
+    }
     texts
+}
+
+/// Words instead of a figure: more than two of them that have no digit.
+fn is_prose(text: &str) -> bool {
+    text.split_whitespace()
+        .filter(|w| w.chars().all(|c| !c.is_ascii_digit()) && w.chars().any(char::is_alphabetic))
+        .count()
+        > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use llmbench_core::record::{CellValue, Column};
+
+    use super::*;
+
+    fn shown(values: &[(&str, Option<f64>)], status: Status) -> Vec<String> {
+        let table = Table {
+            id: "t".into(),
+            title: String::new(),
+            columns: (0..values.len()).map(|c| Column { title: c.to_string(), numeric: c > 0, drop: 0 }).collect(),
+            rows: vec![],
+            notes: vec![],
+        };
+        let values = values.iter().map(|(text, sort)| CellValue { text: (*text).into(), sort: *sort }).collect();
+        row_texts(&table, &Row { values, status, group: String::new() })
+    }
+
+    #[test]
+    fn a_row_without_a_usable_figure_says_so_once() {
+        assert_eq!(shown(&[("a", None), ("1 ms", Some(1.0))], Status::Ok), ["a", "1 ms"]);
+        assert_eq!(shown(&[("a", None), ("", None), ("–", None)], Status::Error), ["a", "error", ""]);
+        assert_eq!(shown(&[("a", None), ("8", Some(8.0)), ("", None)], Status::Timeout), ["a", "8", "timeout"]);
+        assert_eq!(shown(&[("a", None), ("1 ms", Some(1.0))], Status::Mismatch), ["a (mismatch)", "1 ms"]);
+        let message = "No module named 'x'; install it with pip install x==1.0";
+        assert_eq!(
+            shown(&[("a", None), (message, None), (message, None)], Status::Unavailable),
+            ["a", "unavailable", ""]
+        );
+        assert_eq!(shown(&[("a", None)], Status::Skipped), ["a (skipped)"]);
+        assert_eq!(shown(&[], Status::Skipped), [""; 0]);
+    }
 }

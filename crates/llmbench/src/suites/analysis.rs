@@ -40,7 +40,8 @@ pub fn half_widths(suite: &dyn Suite, plan: &Plan, measurements: &Measurements) 
         .filter(|(row, baseline)| usable(measurements.status(row)) && usable(measurements.status(baseline)))
         .map(|(row, baseline)| {
             let (numerator, denominator) = measurements.paired(&row, &baseline);
-            paired::ratio(&numerator, &denominator, 0.95).map_or(f64::INFINITY, |paired| paired.half_width_log(0.95).exp_m1())
+            paired::ratio(&numerator, &denominator, 0.95)
+                .map_or(f64::INFINITY, |paired| paired.half_width_log(0.95).exp_m1())
         })
         .collect()
 }

@@ -22,7 +22,9 @@ pub fn numbers(axis: &str, values: &[AxisValue], cores: u32) -> Result<Vec<u32>,
             AxisValue::Number(0) => return Err(format!("{axis} = 0 makes no sense; use numbers from 1 on")),
             AxisValue::Number(number) => numbers.push(*number),
             AxisValue::Text(text) => numbers.extend(relative(text, cores).ok_or_else(|| {
-                format!("{axis}: `{text}` is neither a number from 1 on nor one of cores, 2*cores, 1..cores, 1..2*cores")
+                format!(
+                    "{axis}: `{text}` is neither a number from 1 on nor one of cores, 2*cores, 1..cores, 1..2*cores"
+                )
             })?),
         }
     }
@@ -69,7 +71,8 @@ fn relative(text: &str, cores: u32) -> Option<Vec<u32>> {
     };
     if let Some(last) = text.strip_prefix("1..") {
         let last = bound(last)?;
-        let mut doubling: Vec<u32> = std::iter::successors(Some(1_u32), |n| n.checked_mul(2)).take_while(|n| *n < last).collect();
+        let mut doubling: Vec<u32> =
+            std::iter::successors(Some(1_u32), |n| n.checked_mul(2)).take_while(|n| *n < last).collect();
         doubling.push(last);
         return Some(doubling);
     }

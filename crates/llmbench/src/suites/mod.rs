@@ -2,8 +2,8 @@
 
 pub mod analysis;
 pub mod axes;
-pub mod preprocessing;
 pub mod planning;
+pub mod preprocessing;
 pub mod present;
 pub mod settings;
 pub mod spec;

@@ -42,7 +42,13 @@ fn command(input: &AnalysisInput) -> String {
 }
 
 /// A finding without the headline mark.
-pub fn finding(input: &AnalysisInput, support: Support, claim: String, sentence: String, cells: Vec<String>) -> Finding {
+pub fn finding(
+    input: &AnalysisInput,
+    support: Support,
+    claim: String,
+    sentence: String,
+    cells: Vec<String>,
+) -> Finding {
     Finding { experiment: input.settings.name.clone(), claim, support, sentence, cells, headline: false }
 }
 
@@ -160,7 +166,10 @@ fn plus_minus(estimate: &Estimate) -> String {
     match (estimate.lower, estimate.upper) {
         (Some(lower), Some(upper)) if estimate.point != 0.0 => {
             let half = (upper - estimate.point).max(estimate.point - lower) / estimate.point.abs();
-            format!(" ±{}", if half >= 0.0995 { format!("{:.0}%", half * 100.0) } else { format!("{:.1}%", half * 100.0) })
+            format!(
+                " ±{}",
+                if half >= 0.0995 { format!("{:.0}%", half * 100.0) } else { format!("{:.1}%", half * 100.0) }
+            )
         }
         _ => String::new(),
     }

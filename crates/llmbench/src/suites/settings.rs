@@ -20,12 +20,8 @@ impl ExperimentSettings {
     /// The specification with the overrides in their order; later ones win. An override's axis that the experiment does not
     /// have is left out: `--threads` speaks to those experiments that have threads.
     pub fn layered(spec: &ExperimentSpec, overrides: &[&Override]) -> Self {
-        let mut settings = Self {
-            id: spec.id,
-            name: spec.name.clone(),
-            axes: spec.axes.clone(),
-            params: spec.params.clone(),
-        };
+        let mut settings =
+            Self { id: spec.id, name: spec.name.clone(), axes: spec.axes.clone(), params: spec.params.clone() };
         for layer in overrides {
             for (axis, values) in &layer.axes {
                 if let Some(slot) = settings.axes.get_mut(axis) {
@@ -44,7 +40,8 @@ impl ExperimentSettings {
     /// # Errors
     /// A sentence that names experiment and axis.
     pub fn numbers(&self, axis: &str, cores: u32) -> Result<Vec<u32>, String> {
-        let values = self.axes.get(axis).ok_or_else(|| format!("experiment {}: there is no axis `{axis}`", self.name))?;
+        let values =
+            self.axes.get(axis).ok_or_else(|| format!("experiment {}: there is no axis `{axis}`", self.name))?;
         axes::numbers(axis, values, cores).map_err(|message| format!("experiment {}: {message}", self.name))
     }
 
@@ -67,6 +64,13 @@ pub struct PlannedSubject {
     pub kind: String,
     /// Torch is installed there already.
     pub torch: bool,
+}
+
+impl PlanContext {
+    /// The subject whose cells are the baselines: the first Python one, or the first where there is none.
+    pub fn baseline(&self) -> Option<&PlannedSubject> {
+        self.subjects.iter().find(|subject| subject.kind == "python").or_else(|| self.subjects.first())
+    }
 }
 
 /// What planning knows.

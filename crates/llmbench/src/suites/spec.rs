@@ -80,7 +80,8 @@ impl SuiteSpec {
         for want in wanted {
             if !self.experiments.iter().any(|experiment| experiment.is(want)) {
                 let names: Vec<String> = self.experiments.iter().map(|experiment| experiment.name.clone()).collect();
-                let numbers: Vec<String> = self.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
+                let numbers: Vec<String> =
+                    self.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
                 return Err(format!(
                     "the suite {} has no experiment `{want}`{} (numbers {}; `llmbench list` shows them)",
                     self.name,
@@ -102,10 +103,8 @@ impl ExperimentSpec {
 
 /// `; did you mean x?`, or the whole list when nothing is near.
 pub fn suggestion(word: &str, known: &[String]) -> String {
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(word, name), name))
-        .min_by_key(|(distance, _)| *distance);
+    let nearest =
+        known.iter().map(|name| (strsim::damerau_levenshtein(word, name), name)).min_by_key(|(distance, _)| *distance);
     match nearest {
         Some((distance, name)) if distance <= name.len().max(word.len()) / 2 => format!("; did you mean `{name}`?"),
         _ => format!("; there are: {}", known.join(", ")),

@@ -7,9 +7,8 @@ use crate::template::args::Args;
 use crate::template::error::invalid;
 
 /// Names that `d.name` resolves to a method before it looks for an entry.
-pub(in crate::template) const DICT_METHODS: [&str; 11] = [
-    "items", "keys", "values", "get", "pop", "copy", "update", "clear", "setdefault", "popitem", "fromkeys",
-];
+pub(in crate::template) const DICT_METHODS: [&str; 11] =
+    ["items", "keys", "values", "get", "pop", "copy", "update", "clear", "setdefault", "popitem", "fromkeys"];
 
 /// The immutable sandbox refuses what would change a value.
 fn immutable(kind: &str, method: &str) -> Error {
@@ -22,10 +21,7 @@ fn view(items: Vec<Value>) -> Value {
 }
 
 fn pairs(dict: &Value) -> Vec<(Value, Value)> {
-    dict.as_object()
-        .and_then(|object| object.try_iter_pairs())
-        .map(Iterator::collect)
-        .unwrap_or_default()
+    dict.as_object().and_then(|object| object.try_iter_pairs()).map(Iterator::collect).unwrap_or_default()
 }
 
 pub(super) fn call_dict(dict: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
@@ -46,11 +42,7 @@ pub(super) fn call_dict(dict: &Value, method: &str, args: &[Value]) -> Result<Va
             let args = Args::parse(method, args, &["key", "default"], 1)?;
             let key = args.get(0).cloned().unwrap_or_default();
             let found = dict.get_item(&key)?;
-            Ok(if found.is_undefined() {
-                args.get(1).cloned().unwrap_or_else(|| Value::from(()))
-            } else {
-                found
-            })
+            Ok(if found.is_undefined() { args.get(1).cloned().unwrap_or_else(|| Value::from(())) } else { found })
         }
         "copy" => {
             Args::parse(method, args, &[], 0)?;
@@ -63,20 +55,10 @@ pub(super) fn call_dict(dict: &Value, method: &str, args: &[Value]) -> Result<Va
 
 /// `dict.items()`.
 pub(in crate::template) fn items_view(dict: &Value) -> Value {
-    view(
-        pairs(dict)
-            .into_iter()
-            .map(|(key, value)| Value::from(Tuple::from([key, value])))
-            .collect(),
-    )
+    view(pairs(dict).into_iter().map(|(key, value)| Value::from(Tuple::from([key, value]))).collect())
 }
 
-pub(super) fn call_list(
-    state: &State,
-    list: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
+pub(super) fn call_list(state: &State, list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match method {
         "count" => {
             let args = Args::parse(method, args, &["value"], 1)?;

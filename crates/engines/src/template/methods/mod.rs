@@ -13,12 +13,7 @@ pub(super) use strings::{capitalize, strip};
 ///
 /// # Errors
 /// `UnknownMethod` if Python has no such method, an operation error for wrong arguments.
-pub(super) fn call_method(
-    state: &State,
-    receiver: &Value,
-    name: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
+pub(super) fn call_method(state: &State, receiver: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match receiver.kind() {
         ValueKind::String => match receiver.as_str() {
             Some(text) => strings::call(state, text, name, args),

@@ -112,11 +112,7 @@ pub(super) fn call(state: &State, text: &str, method: &str, args: &[Value]) -> R
         "removeprefix" | "removesuffix" => {
             let args = Args::parse(method, args, &["affix"], 1)?;
             let affix = args.required_text(method, 0)?;
-            let rest = if method == "removeprefix" {
-                text.strip_prefix(affix)
-            } else {
-                text.strip_suffix(affix)
-            };
+            let rest = if method == "removeprefix" { text.strip_prefix(affix) } else { text.strip_suffix(affix) };
             Value::from(rest.unwrap_or(text))
         }
         "center" | "ljust" | "rjust" | "zfill" => pad(state, text, method, args)?,
@@ -141,15 +137,9 @@ pub(super) fn call(state: &State, text: &str, method: &str, args: &[Value]) -> R
                 "isalnum" => all(|ch| ch.is_alphabetic() || is_numeric(ch)),
                 "isspace" => all(is_space),
                 "isascii" => Value::from(text.is_ascii()),
-                "isupper" => Value::from(
-                    text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase),
-                ),
-                "islower" => Value::from(
-                    text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
-                ),
-                "istitle" => {
-                    Value::from(text.chars().any(|ch| cased(ch)) && title(text) == text)
-                }
+                "isupper" => Value::from(text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)),
+                "islower" => Value::from(text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)),
+                "istitle" => Value::from(text.chars().any(cased) && title(text) == text),
                 "isidentifier" => Value::from(is_identifier(text)),
                 _ => return Err(Error::from(ErrorKind::UnknownMethod)),
             };
@@ -160,12 +150,7 @@ pub(super) fn call(state: &State, text: &str, method: &str, args: &[Value]) -> R
 }
 
 /// `str.strip` on the chosen sides; without `chars`, of white space.
-pub(in crate::template) fn strip<'t>(
-    text: &'t str,
-    chars: Option<&str>,
-    left: bool,
-    right: bool,
-) -> &'t str {
+pub(in crate::template) fn strip<'t>(text: &'t str, chars: Option<&str>, left: bool, right: bool) -> &'t str {
     let drop = |ch: char| chars.map_or_else(|| is_space(ch), |chars| chars.contains(ch));
     let text = if left { text.trim_start_matches(drop) } else { text };
     if right { text.trim_end_matches(drop) } else { text }
@@ -195,11 +180,7 @@ fn split(text: &str, sep: Option<&str>, limit: Option<usize>, right: bool) -> Re
 fn split_space(text: &str, limit: Option<usize>, right: bool) -> Vec<&str> {
     let limit = limit.unwrap_or(usize::MAX);
     let mut parts = Vec::new();
-    let mut rest = if right {
-        text.trim_end_matches(is_space)
-    } else {
-        text.trim_start_matches(is_space)
-    };
+    let mut rest = if right { text.trim_end_matches(is_space) } else { text.trim_start_matches(is_space) };
     while !rest.is_empty() {
         let cut = if parts.len() == limit {
             None
@@ -237,10 +218,8 @@ fn split_lines(text: &str, keep: bool) -> Vec<Value> {
     let mut start = 0;
     let mut chars = text.char_indices().peekable();
     while let Some((at, ch)) = chars.next() {
-        let ends = matches!(
-            ch,
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        );
+        let ends =
+            matches!(ch, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
         if !ends {
             continue;
         }
@@ -396,6 +375,5 @@ fn swap_case(text: &str) -> String {
 
 fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|ch| ch == '_' || ch.is_alphabetic())
-        && chars.all(|ch| ch == '_' || ch.is_alphanumeric())
+    chars.next().is_some_and(|ch| ch == '_' || ch.is_alphabetic()) && chars.all(|ch| ch == '_' || ch.is_alphanumeric())
 }

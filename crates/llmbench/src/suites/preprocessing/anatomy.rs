@@ -13,8 +13,8 @@ use super::cells::{self, Draft};
 use super::rows::{self, Rows};
 use super::stacks::{self, STACKS, STAGES, Stack};
 use crate::format;
-use crate::suites::settings::{ExperimentSettings, PlanContext};
 use crate::suites::present::{self, Axes, column, describe, finding, slug, text};
+use crate::suites::settings::{ExperimentSettings, PlanContext};
 use crate::suites::{AnalysisInput, Experiment};
 
 /// The experiment.
@@ -34,14 +34,24 @@ impl Experiment for Anatomy {
         for (index, (axes, workload)) in cells::points(context, settings)?.iter().enumerate() {
             for subject in &context.subjects {
                 for path in stacks::call_paths(&subject.kind, context.tiktoken, subject.torch) {
-                    cells.push(cells::inline_cell(settings, subject, &path, axes, workload));
+                    cells.push(cells::inline_cell(settings, subject, &path, axes, workload, (path.op.to_owned(), &[])));
                 }
                 for stack in STACKS.iter().filter(|stack| stack.kind == subject.kind) {
                     let total = cells::cell(
                         settings,
-                        Draft { subject, op: stack.total(), timing: Timing::Loop, strategy: "inline", axes: axes.clone(), workload, reference: false },
+                        Draft {
+                            subject,
+                            op: stack.total(),
+                            timing: Timing::Loop,
+                            strategy: "inline",
+                            axes: axes.clone(),
+                            workload,
+                            reference: false,
+                            beside: "total".to_owned(),
+                            varied: &[],
+                        },
                     );
-                    if cells.iter().all(|cell| cell.twin_of.is_none()) {
+                    if index == 0 && context.baseline() == Some(subject) && stack.name != stacks::LEAN.name {
                         cells.push(cells::twin(&total));
                     }
                     // One a subject: each first call needs a process in which nothing was called before.
@@ -65,8 +75,10 @@ impl Experiment for Anatomy {
         let judged = rows.judge(&self.comparisons(input.plan));
         for point in points(input.plan) {
             for subject in input.subjects() {
-                let anatomies: Vec<StackAnatomy> =
-                    stacks_of(input, &subject).iter().filter_map(|stack| StackAnatomy::of(input, &rows, stack, &subject, &point)).collect();
+                let anatomies: Vec<StackAnatomy> = stacks_of(input, &subject)
+                    .iter()
+                    .filter_map(|stack| StackAnatomy::of(input, &rows, stack, &subject, &point))
+                    .collect();
                 result.findings.extend(anatomies.iter().map(|anatomy| anatomy.finding(input, &point)));
                 result.tables.push(table(input, &mut rows, &judged, &anatomies, &subject, &point));
             }
@@ -77,7 +89,8 @@ impl Experiment for Anatomy {
         if let Some(first) = result.findings.first_mut() {
             first.headline = true;
         }
-        let headline: Vec<&Cell> = input.cells().filter(|cell| cell.op.name == "total" && cell.twin_of.is_none()).collect();
+        let headline: Vec<&Cell> =
+            input.cells().filter(|cell| cell.op.name == "total" && cell.twin_of.is_none()).collect();
         result.warnings = rows.warnings(&headline);
         (result, rows.records)
     }
@@ -100,7 +113,8 @@ impl StackAnatomy {
         let mut samples = 0;
         for stage in STAGES {
             let path = stack.stage(stage)?;
-            let cell = input.cells().find(|cell| is(cell, subject, point, &path.op(1).engine, path.call_path, stage))?;
+            let cell =
+                input.cells().find(|cell| is(cell, subject, point, &path.op(1).engine, path.call_path, stage))?;
             let values = input.measurements.run_values(&cell.id);
             samples += rows.samples(&cell.id);
             if values.is_empty() {
@@ -135,14 +149,17 @@ impl StackAnatomy {
 
     /// Which stage is the largest, and whether the data tell it from the next.
     fn finding(&self, input: &AnalysisInput, point: &Axes) -> Finding {
-        let mut by_share: Vec<(&str, Vec<f64>)> = self.stages.iter().map(|(stage, _)| (*stage, self.share(stage))).collect();
+        let mut by_share: Vec<(&str, Vec<f64>)> =
+            self.stages.iter().map(|(stage, _)| (*stage, self.share(stage))).collect();
         by_share.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
         let (first, second) = (&by_share[0], &by_share[1]);
         let lead: Vec<f64> = first.1.iter().zip(&second.1).map(|(a, b)| a - b).collect();
-        let distinct = rows::linear_estimate(&lead, self.samples).and_then(|lead| lead.lower).is_some_and(|lower| lower > 0.0);
+        let distinct =
+            rows::linear_estimate(&lead, self.samples).and_then(|lead| lead.lower).is_some_and(|lower| lower > 0.0);
         let share = rows::linear_estimate(&first.1, self.samples);
         let sum = rows::log_estimate(&rows::values(&self.sum), self.samples);
-        let shown = |estimate: &Option<Estimate>, show: fn(&Estimate) -> String| estimate.as_ref().map_or("?".to_owned(), show);
+        let shown =
+            |estimate: &Option<Estimate>, show: fn(&Estimate) -> String| estimate.as_ref().map_or("?".to_owned(), show);
         let place = format!("{} in {} at {}", self.stack.name, self.subject, describe(point));
         let sentence = if distinct {
             format!(
@@ -163,11 +180,17 @@ impl StackAnatomy {
                 shown(&sum, format::duration_ci),
             )
         };
-        finding(input, if distinct { Support::Supported } else { Support::Inconclusive }, format!("{place}: one stage takes more than any other"), sentence, input
+        finding(
+            input,
+            if distinct { Support::Supported } else { Support::Inconclusive },
+            format!("{place}: one stage takes more than any other"),
+            sentence,
+            input
                 .cells()
                 .filter(|cell| cell.subject == self.subject && cell.axes == *point)
                 .map(|cell| cell.id.clone())
-                .collect())
+                .collect(),
+        )
     }
 }
 
@@ -193,7 +216,9 @@ fn stacks_of(input: &AnalysisInput, subject: &str) -> Vec<Stack> {
 /// Each row against the call path of the `transformers` stack for its stage, in the first Python subject.
 fn pairs(plan: &Plan, point: &Axes) -> Vec<(String, String)> {
     let Some(python) = plan.subjects.iter().find(|subject| subject.kind == "python") else { return Vec::new() };
-    let warm = |cell: &&Cell| cell.experiment == "anatomy" && cell.axes == *point && cell.cache == "warm" && cell.twin_of.is_none();
+    let warm = |cell: &&Cell| {
+        cell.experiment == "anatomy" && cell.axes == *point && cell.cache == "warm" && cell.twin_of.is_none()
+    };
     let baseline = |op: &str| {
         let (engine, call_path) = match stacks::TRANSFORMERS.stage(op) {
             Some(path) => (path.engine, path.call_path),
@@ -235,8 +260,15 @@ fn table(
         if let Some(judged) = judgement {
             rows.push_ratio(cell, &stage, judged);
         }
-        let own = anatomies.iter().find(|anatomy| anatomy.stack.stage(&stage).is_some_and(|path| path.call_path == cell.op.call_path && path.engine == cell.op.engine));
-        let share = own.filter(|_| cell.cache == "warm").and_then(|anatomy| rows::linear_estimate(&anatomy.share(&stage), anatomy.samples));
+        let own = anatomies.iter().find(|anatomy| {
+            anatomy
+                .stack
+                .stage(&stage)
+                .is_some_and(|path| path.call_path == cell.op.call_path && path.engine == cell.op.engine)
+        });
+        let share = own
+            .filter(|_| cell.cache == "warm")
+            .and_then(|anatomy| rows::linear_estimate(&anatomy.share(&stage), anatomy.samples));
         if let Some(share) = &share {
             rows.push(cell, &stage, "share", "1", Some(share.clone()));
         }
@@ -252,14 +284,16 @@ fn table(
             status,
             group: if stage == "total" { "total".to_owned() } else { "stages".to_owned() },
         });
-        if stage == "total" {
+        if stage == "total" && cell.cache == "warm" {
             let anatomy = anatomies.iter().find(|anatomy| anatomy.stack.name == cell.op.call_path);
-            if let Some(unexplained) = anatomy.and_then(|anatomy| rows::linear_estimate(&anatomy.unexplained(), anatomy.samples)) {
+            if let Some(unexplained) =
+                anatomy.and_then(|anatomy| rows::linear_estimate(&anatomy.unexplained(), anatomy.samples))
+            {
                 rows.push(cell, &stage, "total_minus_stages", "1", Some(unexplained.clone()));
                 body.push(Row {
                     values: vec![
                         text(""),
-                        text(format!("  {}: total minus its stages", cell.op.call_path)),
+                        text("  minus the sum of its stages"),
                         present::figure(Some(&unexplained), format::percent_ci, None),
                         text(""),
                         text(""),
@@ -290,10 +324,14 @@ fn table(
 }
 
 fn figure(input: &AnalysisInput, rows: &Rows, point: &Axes) -> Option<Figure> {
-    let anatomies: Vec<StackAnatomy> = input.subjects()
+    let anatomies: Vec<StackAnatomy> = input
+        .subjects()
         .iter()
         .flat_map(|subject| {
-            stacks_of(input, subject).iter().filter_map(|stack| StackAnatomy::of(input, rows, stack, subject, point)).collect::<Vec<_>>()
+            stacks_of(input, subject)
+                .iter()
+                .filter_map(|stack| StackAnatomy::of(input, rows, stack, subject, point))
+                .collect::<Vec<_>>()
         })
         .collect();
     if anatomies.is_empty() {
@@ -338,15 +376,24 @@ fn stack_findings(input: &AnalysisInput, judged: &[rows::Judged]) -> Vec<Finding
             let speedup = format::ratio_ci(&judged.speedup());
             let (what, point) = (format!("{} in {}", cell.op.call_path, cell.subject), describe(&cell.axes));
             let (support, sentence) = match judged.verdict {
-                Verdict::Faster => (Support::Supported, format!("{what} prepares a request of {point} {speedup} as fast as the transformers stack.")),
+                Verdict::Faster => (
+                    Support::Supported,
+                    format!("{what} prepares a request of {point} {speedup} as fast as the transformers stack."),
+                ),
                 Verdict::Slower => (
                     Support::NotSupported,
                     format!("{what} is slower than the transformers stack at {point}: {speedup} as fast."),
                 ),
-                Verdict::Equivalent => (Support::NotSupported, format!("{what} is as fast as the transformers stack at {point}: {speedup}.")),
-                Verdict::Inconclusive => {
-                    (Support::Inconclusive, format!("{what} against the transformers stack at {point}: {speedup}, inconclusive on this machine."))
-                }
+                Verdict::Equivalent => (
+                    Support::NotSupported,
+                    format!("{what} is as fast as the transformers stack at {point}: {speedup}."),
+                ),
+                Verdict::Inconclusive => (
+                    Support::Inconclusive,
+                    format!(
+                        "{what} against the transformers stack at {point}: {speedup}, inconclusive on this machine."
+                    ),
+                ),
             };
             Some(Finding {
                 experiment: input.settings.name.clone(),
@@ -366,7 +413,9 @@ fn cold_findings(input: &AnalysisInput, rows: &Rows) -> Vec<Finding> {
         .cells()
         .filter(|cell| cell.cache == "cold")
         .filter_map(|cold| {
-            let warm = input.cells().find(|cell| is(cell, &cold.subject, &cold.axes, &cold.op.engine, &cold.op.call_path, &cold.op.name))?;
+            let warm = input
+                .cells()
+                .find(|cell| is(cell, &cold.subject, &cold.axes, &cold.op.engine, &cold.op.call_path, &cold.op.name))?;
             let ratio = rows::ratio_estimate(
                 &input.measurements.run_values(&cold.id),
                 &input.measurements.run_values(&warm.id),

@@ -9,8 +9,10 @@ use crate::suites::present::Axes;
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 
 /// Block lengths that calibration aims at, ns: short calls are looped to the first, `each` cells to the second.
-pub const LOOP_TARGET_NS: u64 = 25_000_000;
-pub const EACH_TARGET_NS: u64 = 250_000_000;
+pub const LOOP_TARGET_NS: u64 = 8_000_000;
+pub const EACH_TARGET_NS: u64 = 30_000_000;
+/// A window's share of a run: windows are longer than this and so come in fewer rounds.
+pub const WINDOW_TARGET_NS: u64 = 20_000_000;
 
 /// Requests over this size are cycled through in sets of [`LARGE_POOL`].
 const LARGE_TOKENS: u32 = 20_000;
@@ -22,7 +24,14 @@ pub fn workload(context: &PlanContext, tokens: u32, turns: u32) -> WorkloadSpec 
     let pool = if tokens > LARGE_TOKENS { LARGE_POOL } else { POOL };
     let warmup = pool / 8;
     if context.workload == "dataset" {
-        return WorkloadSpec { id: "dataset".to_owned(), kind: "dataset".to_owned(), tokens: 0, turns: 0, pool: POOL, warmup: 8 };
+        return WorkloadSpec {
+            id: "dataset".to_owned(),
+            kind: "dataset".to_owned(),
+            tokens: 0,
+            turns: 0,
+            pool: POOL,
+            warmup: 8,
+        };
     }
     let kind = context.workload.clone();
     WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind, tokens, turns, pool, warmup }
@@ -63,6 +72,10 @@ pub struct Draft<'a> {
     pub workload: &'a WorkloadSpec,
     /// Compared with the reference of its kind of output on the same workload.
     pub reference: bool,
+    /// Cells of the same name here are compared with each other …
+    pub beside: String,
+    /// … at points that differ in these axes.
+    pub varied: &'a [&'a str],
 }
 
 /// A cell under its stable name.
@@ -77,8 +90,20 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         draft.op.call_path,
         point.join(",")
     );
-    let target_ns = if draft.timing == Timing::Each { EACH_TARGET_NS } else { LOOP_TARGET_NS };
+    let target_ns = match draft.timing {
+        Timing::Each => EACH_TARGET_NS,
+        Timing::Window { .. } => WINDOW_TARGET_NS,
+        Timing::Loop | Timing::First => LOOP_TARGET_NS,
+    };
     let group = check_group(&draft.op, &draft.workload.id);
+    let point: Vec<&String> =
+        point.iter().filter(|part| !draft.varied.iter().any(|axis| part.starts_with(&format!("{axis}=")))).collect();
+    let beside = format!(
+        "{}/{}/{}",
+        settings.name,
+        draft.beside,
+        point.iter().map(|part| part.as_str()).collect::<Vec<_>>().join(",")
+    );
     Cell {
         id,
         experiment_id: settings.id,
@@ -93,6 +118,7 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         check: Some(Check { group, reference: draft.reference }),
         twin_of: None,
         target_ns,
+        beside,
     }
 }
 
@@ -103,6 +129,7 @@ pub fn inline_cell(
     path: &CallPath,
     axes: &Axes,
     workload: &WorkloadSpec,
+    (beside, varied): (String, &[&str]),
 ) -> Cell {
     cell(
         settings,
@@ -114,6 +141,8 @@ pub fn inline_cell(
             axes: axes.clone(),
             workload,
             reference: path.reference,
+            beside,
+            varied,
         },
     )
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use benchstats::Interval;
 use benchstats::scaling::{self, Scaling};
 use llmbench_core::plan::{Cell, Plan, Timing};
-use llmbench_core::record::{Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Status, Support, Table};
+use llmbench_core::record::{
+    Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Status, Support, Table,
+};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
@@ -54,9 +56,11 @@ impl Experiment for GilScaling {
                                 axes,
                                 workload,
                                 reference: path.reference,
+                                beside: path.op.to_owned(),
+                                varied: &["threads"],
                             },
                         );
-                        if subject.kind == "python" && cells.iter().all(|cell| cell.twin_of.is_none()) {
+                        if context.baseline() == Some(subject) && cells.iter().all(|cell| cell.twin_of.is_none()) {
                             cells.push(cells::twin(&cell));
                         }
                         cells.push(cell);
@@ -69,7 +73,8 @@ impl Experiment for GilScaling {
 
     /// Every thread count against one thread of the same call path.
     fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
+        let cells: Vec<&Cell> =
+            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
         cells
             .iter()
             .filter(|cell| cell.op.threads > 1)
@@ -84,7 +89,11 @@ impl Experiment for GilScaling {
         let mut rows = Rows::new(input);
         let mut result = present::outline(input);
         let curves = curves(input, &rows);
-        result.findings = curves.iter().filter(|curve| curve.kind == "python").filter_map(|curve| curve_finding(input, curve)).collect();
+        result.findings = curves
+            .iter()
+            .filter(|curve| curve.kind == "python")
+            .filter_map(|curve| curve_finding(input, curve))
+            .collect();
         result.findings.splice(0..0, summary_finding(input, &curves));
         if let Some(first) = result.findings.first_mut() {
             first.headline = true;
@@ -93,15 +102,24 @@ impl Experiment for GilScaling {
         result.figures = ["template", "tokenize"].iter().filter_map(|op| figure(input, &curves, op)).collect();
         result.warnings = rows.warnings(&input.cells().filter(|cell| cell.op.threads == 1).collect::<Vec<_>>());
         if input.effective_cores() < 2 {
-            result.warnings.push("One effective core: nothing can be said about scaling here; run on a machine with more cores.".to_owned());
+            result.warnings.push(
+                "One effective core: nothing can be said about scaling here; run on a machine with more cores."
+                    .to_owned(),
+            );
         }
         (result, rows.records)
     }
 }
 
 fn same_path(a: &Cell, b: &Cell) -> bool {
-    let point = |axes: &Axes| -> Axes { axes.iter().filter(|(name, _)| *name != "threads").map(|(n, v)| (n.clone(), v.clone())).collect() };
-    a.subject == b.subject && a.op.engine == b.op.engine && a.op.call_path == b.op.call_path && a.op.name == b.op.name && point(&a.axes) == point(&b.axes)
+    let point = |axes: &Axes| -> Axes {
+        axes.iter().filter(|(name, _)| *name != "threads").map(|(n, v)| (n.clone(), v.clone())).collect()
+    };
+    a.subject == b.subject
+        && a.op.engine == b.op.engine
+        && a.op.call_path == b.op.call_path
+        && a.op.name == b.op.name
+        && point(&a.axes) == point(&b.axes)
 }
 
 /// The speed-ups of one call path in one subject.
@@ -126,10 +144,19 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
     let cores = input.effective_cores();
     let mut curves = Vec::new();
     for subject in input.subjects() {
-        let ones: Vec<&Cell> = input.cells().filter(|cell| cell.subject == subject && cell.twin_of.is_none() && cell.op.threads == 1).collect();
+        let ones: Vec<&Cell> = input
+            .cells()
+            .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && cell.op.threads == 1)
+            .collect();
         for one in ones {
-            let kind = input.plan.subjects.iter().find(|spec| spec.id == subject).map_or(String::new(), |spec| spec.kind.clone());
-            let cells: Vec<Cell> = input.cells().filter(|cell| cell.twin_of.is_none() && same_path(cell, one)).cloned().collect();
+            let kind = input
+                .plan
+                .subjects
+                .iter()
+                .find(|spec| spec.id == subject)
+                .map_or(String::new(), |spec| spec.kind.clone());
+            let cells: Vec<Cell> =
+                input.cells().filter(|cell| cell.twin_of.is_none() && same_path(cell, one)).cloned().collect();
             let speedup_values = |threads: u32| speedup_by_run(input, &cells, threads);
             let mut speedups = BTreeMap::new();
             for cell in &cells {
@@ -144,10 +171,13 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
                 rows::ratio_estimate(&speedup_values(cores), &of_control, samples)
             });
             let at_cores = speedups.get(&cores).filter(|_| cores > 1 && rows.rankable(&one.id));
-            let verdict = at_cores.and_then(interval).map(|s| scaling::judge_scaling(&s, over_control.as_ref().and_then(interval).as_ref()));
-            let serial_fraction = at_cores.and_then(interval).and_then(|s| scaling::karp_flatt(&s, cores).ok()).map(|fraction| {
-                rows::estimate(&fraction, "karp-flatt", rows::values(&speedup_values(cores)).len(), samples)
-            });
+            let verdict = at_cores
+                .and_then(interval)
+                .map(|s| scaling::judge_scaling(&s, over_control.as_ref().and_then(interval).as_ref()));
+            let serial_fraction =
+                at_cores.and_then(interval).and_then(|s| scaling::karp_flatt(&s, cores).ok()).map(|fraction| {
+                    rows::estimate(&fraction, "karp-flatt", rows::values(&speedup_values(cores)).len(), samples)
+                });
             curves.push(Curve {
                 kind,
                 label: format!("{} ({subject})", stacks::label(&one.op.engine, &one.op.call_path)),
@@ -167,7 +197,9 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
 
 /// rate(n)/rate(1) in each run.
 fn speedup_by_run(input: &AnalysisInput, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
-    let at = |threads: u32| cells.iter().find(|cell| cell.op.threads == threads).map(|cell| input.measurements.run_values(&cell.id));
+    let at = |threads: u32| {
+        cells.iter().find(|cell| cell.op.threads == threads).map(|cell| input.measurements.run_values(&cell.id))
+    };
     let (Some(one), Some(many)) = (at(1), at(threads)) else { return BTreeMap::new() };
     one.iter().filter_map(|(run, one)| many.get(run).map(|many| (*run, one / many))).collect()
 }
@@ -175,11 +207,13 @@ fn speedup_by_run(input: &AnalysisInput, cells: &[Cell], threads: u32) -> BTreeM
 /// The Rust engine of the same operation: what the cores of this machine can give. None for a control itself.
 fn control(input: &AnalysisInput, cell: &Cell) -> Option<Vec<Cell>> {
     let (engine, call_path) = control_path(&cell.op.name)?;
-    let is_control = |cell: &Cell| cell.subject == "native" && cell.op.engine == engine && cell.op.call_path == call_path;
+    let is_control =
+        |cell: &Cell| cell.subject == "native" && cell.op.engine == engine && cell.op.call_path == call_path;
     if is_control(cell) {
         return None;
     }
-    let cells: Vec<Cell> = input.cells().filter(|other| is_control(other) && other.twin_of.is_none()).cloned().collect();
+    let cells: Vec<Cell> =
+        input.cells().filter(|other| is_control(other) && other.twin_of.is_none()).cloned().collect();
     (!cells.is_empty()).then_some(cells)
 }
 
@@ -203,9 +237,16 @@ fn curve_finding(input: &AnalysisInput, curve: &Curve) -> Option<Finding> {
         Scaling::DoesNotScale => (Support::NotSupported, "does not scale"),
         Scaling::Inconclusive => (Support::Inconclusive, "inconclusive"),
     };
-    let control = curve.over_control.as_ref().map_or_else(String::new, |ratio| format!(", {} of the Rust control's speed-up", format::ratio_ci(ratio)));
-    let serial = curve.serial_fraction.as_ref().map_or_else(String::new, |fraction| format!("; serial fraction {}", present::fraction_ci(fraction)));
-    let sentence = format!("{}: {verb}: {speedup} with {cores} threads on {cores} cores{control}{serial}.", curve.label);
+    let control = curve
+        .over_control
+        .as_ref()
+        .map_or_else(String::new, |ratio| format!(", {} of the Rust control's speed-up", format::ratio_ci(ratio)));
+    let serial = curve
+        .serial_fraction
+        .as_ref()
+        .map_or_else(String::new, |fraction| format!("; serial fraction {}", present::fraction_ci(fraction)));
+    let sentence =
+        format!("{}: {verb}: {speedup} with {cores} threads on {cores} cores{control}{serial}.", curve.label);
     Some(finding(
         input,
         support,
@@ -219,7 +260,11 @@ fn curve_finding(input: &AnalysisInput, curve: &Curve) -> Option<Finding> {
 fn summary_finding(input: &AnalysisInput, curves: &[Curve]) -> Option<Finding> {
     let cores = input.effective_cores();
     let of = |verdict: Scaling| -> Vec<String> {
-        curves.iter().filter(|curve| curve.kind == "python" && curve.verdict == Some(verdict)).map(|curve| curve.label.clone()).collect()
+        curves
+            .iter()
+            .filter(|curve| curve.kind == "python" && curve.verdict == Some(verdict))
+            .map(|curve| curve.label.clone())
+            .collect()
     };
     let (scales, does_not, unclear) = (of(Scaling::Scales), of(Scaling::DoesNotScale), of(Scaling::Inconclusive));
     let judged = scales.len() + does_not.len() + unclear.len();
@@ -227,11 +272,17 @@ fn summary_finding(input: &AnalysisInput, curves: &[Curve]) -> Option<Finding> {
         return None;
     }
     let part = |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
-    let parts: Vec<String> =
-        [part("scale", &scales), part("do not scale", &does_not), part("inconclusive", &unclear)].into_iter().flatten().collect();
+    let parts: Vec<String> = [part("scale", &scales), part("do not scale", &does_not), part("inconclusive", &unclear)]
+        .into_iter()
+        .flatten()
+        .collect();
     let support = if scales.is_empty() && does_not.is_empty() { Support::Inconclusive } else { Support::Supported };
     let sentence = format!("Of {judged} Python call paths on {cores} cores, {}.", parts.join("; "));
-    let cells = curves.iter().filter(|curve| curve.kind == "python").flat_map(|curve| curve.cells.iter().map(|cell| cell.id.clone())).collect();
+    let cells = curves
+        .iter()
+        .filter(|curve| curve.kind == "python")
+        .flat_map(|curve| curve.cells.iter().map(|cell| cell.id.clone()))
+        .collect();
     Some(finding(input, support, "call paths differ in whether threads speed them up".to_owned(), sentence, cells))
 }
 
@@ -261,7 +312,10 @@ fn table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curve]) -> Table {
         }
         let one = curve.cells.iter().find(|cell| cell.op.threads == 1);
         let rate = one.and_then(|cell| rows.time(cell)).map(|time| rows::inverse_of(1e9, &time));
-        let mut values = vec![text(curve.label.clone()), present::figure(rate.as_ref(), |rate| format::significant(rate.point, 3), curve.error.as_deref())];
+        let mut values = vec![
+            text(curve.label.clone()),
+            present::figure(rate.as_ref(), |rate| format::significant(rate.point, 3), curve.error.as_deref()),
+        ];
         values.extend(more.iter().map(|threads| present::figure(curve.speedups.get(threads), present::ratio_pm, None)));
         values.push(text(curve.verdict.map_or("", |verdict| match verdict {
             Scaling::Scales => "scales",
@@ -296,12 +350,21 @@ fn figure(input: &AnalysisInput, curves: &[Curve], op: &str) -> Option<Figure> {
         .iter()
         .map(|curve| Series {
             name: curve.label.clone(),
-            points: curve.speedups.iter().map(|(threads, speedup)| present::point(f64::from(*threads), speedup, 1.0)).collect(),
+            points: curve
+                .speedups
+                .iter()
+                .map(|(threads, speedup)| present::point(f64::from(*threads), speedup, 1.0))
+                .collect(),
             reference: false,
         })
         .collect();
     // As many times as fast as there are threads, up to the cores.
-    let ideal = [1, cores.min(most), most].into_iter().map(|threads| Point { x: f64::from(threads), y: f64::from(threads.min(cores)), lower: None, upper: None });
+    let ideal = [1, cores.min(most), most].into_iter().map(|threads| Point {
+        x: f64::from(threads),
+        y: f64::from(threads.min(cores)),
+        lower: None,
+        upper: None,
+    });
     series.push(Series { name: "ideal".to_owned(), points: ideal.collect(), reference: true });
     Some(Figure {
         id: format!("gil-scaling-{op}"),

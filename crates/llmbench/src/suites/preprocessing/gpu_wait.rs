@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use benchstats::gpu;
 use benchstats::verdict::Verdict;
 use llmbench_core::plan::{Cell, Plan, Timing};
-use llmbench_core::record::{Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Support, Table};
+use llmbench_core::record::{
+    Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Support, Table,
+};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
@@ -36,7 +38,9 @@ impl Experiment for GpuWait {
         let mut cells: Vec<Cell> = Vec::new();
         for (axes, workload) in &cells::points(context, settings)? {
             for batch in settings.numbers("batch", context.cores)? {
-                for (subject, stack) in context.subjects.iter().flat_map(|subject| stacks(&subject.kind).map(move |stack| (subject, stack))) {
+                for (subject, stack) in
+                    context.subjects.iter().flat_map(|subject| stacks(&subject.kind).map(move |stack| (subject, stack)))
+                {
                     for mode in settings.words("mode") {
                         for threads in settings.numbers("threads", context.cores)? {
                             let mut axes = axes.clone();
@@ -54,9 +58,11 @@ impl Experiment for GpuWait {
                                     axes,
                                     workload,
                                     reference: subject.kind == "native" && first,
+                                    beside: format!("{}/{}", subject.id, stack.name),
+                                    varied: &["threads", "mode"],
                                 },
                             );
-                            if subject.kind == "python" && cells.iter().all(|cell| cell.twin_of.is_none()) {
+                            if context.baseline() == Some(subject) && cells.iter().all(|cell| cell.twin_of.is_none()) {
                                 cells.push(cells::twin(&cell));
                             }
                             cells.push(cell);
@@ -70,10 +76,15 @@ impl Experiment for GpuWait {
 
     /// Every point against one thread of the same subject and mode, and the modes and subjects at one thread.
     fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
+        let cells: Vec<&Cell> =
+            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
         let mut pairs = Vec::new();
         for cell in &cells {
-            let baseline = cells.iter().find(|base| base.subject == cell.subject && same_but(cell, base, &["threads"]) && base.op.threads == least_threads(&cells));
+            let baseline = cells.iter().find(|base| {
+                base.subject == cell.subject
+                    && same_but(cell, base, &["threads"])
+                    && base.op.threads == least_threads(&cells)
+            });
             pairs.extend(baseline.filter(|base| base.id != cell.id).map(|base| (cell.id.clone(), base.id.clone())));
         }
         pairs
@@ -112,22 +123,40 @@ fn least_threads(cells: &[&Cell]) -> u32 {
 
 /// The axes of two cells agree, these left out.
 fn same_but(a: &Cell, b: &Cell, without: &[&str]) -> bool {
-    let rest = |axes: &Axes| -> Axes { axes.iter().filter(|(name, _)| !without.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect() };
+    let rest = |axes: &Axes| -> Axes {
+        axes.iter().filter(|(name, _)| !without.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect()
+    };
     rest(&a.axes) == rest(&b.axes) && a.op.call_path == b.op.call_path
 }
 
 /// How long the batch takes at the best number of threads, and whether more threads than one shorten it.
 fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: &str) -> Option<Finding> {
-    let cells: Vec<&Cell> = input.cells().filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id)).collect();
-    let one = cells.iter().filter(|cell| cell.op.threads == least_threads(&cells)).find(|cell| word(&cell.axes, "mode") == "requests").or(cells.first())?;
+    let cells: Vec<&Cell> = input
+        .cells()
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id))
+        .collect();
+    let one = cells
+        .iter()
+        .filter(|cell| cell.op.threads == least_threads(&cells))
+        .find(|cell| word(&cell.axes, "mode") == "requests")
+        .or(cells.first())?;
     let alone = rows.time(one)?;
     let batch = number(&one.axes, "batch");
     let cores = input.effective_cores();
-    let at_cores = cells.iter().filter(|cell| same_but(cell, one, &["threads"]) && cell.op.threads <= cores).max_by_key(|cell| cell.op.threads)?;
+    let at_cores = cells
+        .iter()
+        .filter(|cell| same_but(cell, one, &["threads"]) && cell.op.threads <= cores)
+        .max_by_key(|cell| cell.op.threads)?;
     let place = format!("{} ({subject}), batch of {batch} requests of {}", one.op.call_path, describe(&one.axes));
     let Some(judged) = judged.iter().find(|judged| judged.row == at_cores.id) else {
         let sentence = format!("{place}: one thread has it ready after {}.", format::duration_ci(&alone));
-        return Some(finding(input, Support::Supported, format!("{place}: time until ready"), sentence, vec![one.id.clone()]));
+        return Some(finding(
+            input,
+            Support::Supported,
+            format!("{place}: time until ready"),
+            sentence,
+            vec![one.id.clone()],
+        ));
     };
     let speedup = judged.speedup();
     let threads = at_cores.op.threads;
@@ -142,15 +171,28 @@ fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: 
         format::duration_ci(&alone),
         format::ratio_ci(&speedup)
     );
-    Some(finding(input, support, format!("{place}: {threads} threads shorten the wait"), sentence, vec![at_cores.id.clone(), one.id.clone()]))
+    Some(finding(
+        input,
+        support,
+        format!("{place}: {threads} threads shorten the wait"),
+        sentence,
+        vec![at_cores.id.clone(), one.id.clone()],
+    ))
 }
 
 /// Barriers between the stages against request by request, at all cores.
 fn barrier_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<Finding> {
     let cores = input.effective_cores();
-    let cells: Vec<&Cell> = input.cells().filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id)).collect();
-    let stages = cells.iter().filter(|cell| word(&cell.axes, "mode") == "stages" && cell.op.threads <= cores).max_by_key(|cell| cell.op.threads)?;
-    let requests = cells.iter().find(|cell| word(&cell.axes, "mode") == "requests" && same_but(cell, stages, &["mode"]))?;
+    let cells: Vec<&Cell> = input
+        .cells()
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id))
+        .collect();
+    let stages = cells
+        .iter()
+        .filter(|cell| word(&cell.axes, "mode") == "stages" && cell.op.threads <= cores)
+        .max_by_key(|cell| cell.op.threads)?;
+    let requests =
+        cells.iter().find(|cell| word(&cell.axes, "mode") == "requests" && same_but(cell, stages, &["mode"]))?;
     let judged = rows.judge(&[(stages.id.clone(), requests.id.clone())]).into_iter().next()?;
     let (support, verb) = match judged.verdict {
         Verdict::Slower => (Support::Supported, "lengthen the wait"),
@@ -159,8 +201,17 @@ fn barrier_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<
         Verdict::Inconclusive => (Support::Inconclusive, "have no effect that this machine can show"),
     };
     let what = format!("{} ({subject}) with {} threads", stages.op.call_path, stages.op.threads);
-    let sentence = format!("{what}: barriers between the stages {verb}, {} the time of going request by request.", format::ratio_ci(&judged.estimate));
-    Some(finding(input, support, format!("{what}: barriers lengthen the wait"), sentence, vec![judged.row, judged.baseline]))
+    let sentence = format!(
+        "{what}: barriers between the stages {verb}, {} the time of going request by request.",
+        format::ratio_ci(&judged.estimate)
+    );
+    Some(finding(
+        input,
+        support,
+        format!("{what}: barriers lengthen the wait"),
+        sentence,
+        vec![judged.row, judged.baseline],
+    ))
 }
 
 /// What share of its time a GPU with the given step idles.
@@ -190,7 +241,13 @@ fn idle_findings(input: &AnalysisInput, rows: &Rows) -> Vec<Finding> {
         } else {
             Support::Inconclusive
         };
-        findings.push(finding(input, support, format!("preprocessing in {subject} starves a GPU even when it overlaps"), sentence, vec![cell.id.clone()]));
+        findings.push(finding(
+            input,
+            support,
+            format!("preprocessing in {subject} starves a GPU even when it overlaps"),
+            sentence,
+            vec![cell.id.clone()],
+        ));
     }
     findings
 }
@@ -200,14 +257,17 @@ fn idle(input: &AnalysisInput, rows: &Rows, cell: &Cell, step_ms: f64) -> (Optio
     let runs: Vec<gpu::Idle> =
         input.sample_times(&cell.id).values().filter_map(|times| gpu::idle(times, step_ms * 1e6).ok()).collect();
     let samples = rows.samples(&cell.id);
-    let of = |fraction: fn(&gpu::Idle) -> f64| rows::linear_estimate(&runs.iter().map(fraction).collect::<Vec<_>>(), samples);
+    let of = |fraction: fn(&gpu::Idle) -> f64| {
+        rows::linear_estimate(&runs.iter().map(fraction).collect::<Vec<_>>(), samples)
+    };
     (of(|idle| idle.serial), of(|idle| idle.overlapped))
 }
 
 fn table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &str) -> Table {
     let requests = input.settings.param("requests").unwrap_or(0.0);
     let step_ms = input.settings.param("gpu_step_ms");
-    let cells: Vec<Cell> = input.cells().filter(|cell| cell.subject == subject && cell.twin_of.is_none()).cloned().collect();
+    let cells: Vec<Cell> =
+        input.cells().filter(|cell| cell.subject == subject && cell.twin_of.is_none()).cloned().collect();
     let mut body = Vec::new();
     for cell in &cells {
         let batch = number(&cell.axes, "batch") as f64;
@@ -280,16 +340,32 @@ fn shares(input: &AnalysisInput, cell: &Cell) -> Vec<(&'static str, Vec<f64>)> {
         STAGES.iter().map(|stage| (*stage, input.measurements.stage_values(&cell.id, stage))).collect();
     let runs: Vec<u32> = times.first().map(|(_, times)| times.keys().copied().collect()).unwrap_or_default();
     let sum = |run: &u32| times.iter().filter_map(|(_, times)| times.get(run)).sum::<f64>();
-    times.iter().map(|(stage, times)| (*stage, runs.iter().filter_map(|run| times.get(run).map(|time| time / sum(run))).collect())).collect()
+    times
+        .iter()
+        .map(|(stage, times)| {
+            (*stage, runs.iter().filter_map(|run| times.get(run).map(|time| time / sum(run))).collect())
+        })
+        .collect()
 }
 
 fn share_words(shares: &[(&str, Vec<f64>)]) -> String {
-    let percent = |values: &Vec<f64>| if values.is_empty() { "-".to_owned() } else { format!("{:.0}", 100.0 * values.iter().sum::<f64>() / values.len() as f64) };
+    let percent = |values: &Vec<f64>| {
+        if values.is_empty() {
+            "-".to_owned()
+        } else {
+            format!("{:.0}", 100.0 * values.iter().sum::<f64>() / values.len() as f64)
+        }
+    };
     shares.iter().map(|(_, values)| percent(values)).collect::<Vec<_>>().join("/")
 }
 
 fn wait_figure(input: &AnalysisInput, rows: &Rows) -> Option<Figure> {
-    let lines = present::distinct(input.cells().filter(|cell| cell.twin_of.is_none()).map(|cell| (cell.subject.clone(), word(&cell.axes, "mode").to_owned())));
+    let lines = present::distinct(
+        input
+            .cells()
+            .filter(|cell| cell.twin_of.is_none())
+            .map(|cell| (cell.subject.clone(), word(&cell.axes, "mode").to_owned())),
+    );
     let series: Vec<Series> = lines
         .into_iter()
         .map(|(subject, mode)| Series {
@@ -334,7 +410,12 @@ fn share_figure(input: &AnalysisInput) -> Option<Figure> {
             points: cells
                 .iter()
                 .enumerate()
-                .map(|(index, cell)| Point { x: index as f64, y: mean(&shares(input, cell)[stage].1), lower: None, upper: None })
+                .map(|(index, cell)| Point {
+                    x: index as f64,
+                    y: mean(&shares(input, cell)[stage].1),
+                    lower: None,
+                    upper: None,
+                })
                 .collect(),
             reference: false,
         })
@@ -343,7 +424,10 @@ fn share_figure(input: &AnalysisInput) -> Option<Figure> {
         id: "gpu-wait-shares".to_owned(),
         title: "What the wait consists of, one thread".to_owned(),
         kind: FigureKind::StackedBars,
-        x: present::categories("stack", cells.iter().map(|cell| format!("{} ({})", cell.op.call_path, cell.subject)).collect()),
+        x: present::categories(
+            "stack",
+            cells.iter().map(|cell| format!("{} ({})", cell.op.call_path, cell.subject)).collect(),
+        ),
         y: present::axis("share of the wait (%)", false),
         series,
         caption: "Mean shares across runs, mode stages. Intervals stand in results.csv.".to_owned(),

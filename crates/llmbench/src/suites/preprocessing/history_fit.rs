@@ -29,10 +29,8 @@ pub struct Fit {
 /// Fits times observed at (tokens, messages), each by run in ns. None with fewer than four points or no common run.
 pub fn fit(observations: &[(u64, u64, &BTreeMap<u32, f64>)], samples: u32) -> Option<Fit> {
     let runs: Vec<u32> = common_runs(observations);
-    let line: Vec<Vec<f64>> = observations
-        .iter()
-        .map(|(tokens, messages, _)| vec![1.0, *messages as f64, *tokens as f64])
-        .collect();
+    let line: Vec<Vec<f64>> =
+        observations.iter().map(|(tokens, messages, _)| vec![1.0, *messages as f64, *tokens as f64]).collect();
     let curve: Vec<Vec<f64>> = line.iter().map(|row| vec![row[0], row[1], row[2], row[1] * row[1]]).collect();
     let means: Vec<f64> = observations
         .iter()
@@ -85,7 +83,8 @@ fn lack_of_fit(
 ) -> Option<fit::LackOfFit> {
     let (mut rows, mut y, mut w) = (Vec::new(), Vec::new(), Vec::new());
     for run in runs {
-        let ratios = observations.iter().zip(means).filter_map(|((_, _, times), mean)| Some((times.get(run)? / mean).ln()));
+        let ratios =
+            observations.iter().zip(means).filter_map(|((_, _, times), mean)| Some((times.get(run)? / mean).ln()));
         let level = (ratios.sum::<f64>() / observations.len() as f64).exp();
         for (index, (_, _, times)) in observations.iter().enumerate() {
             rows.push(columns[index].clone());
@@ -141,7 +140,9 @@ mod tests {
                     .enumerate()
                     .map(|(run, noise)| {
                         // A deviation of the point's own, so that the repeats scatter.
-                        let own = 1.0 + 0.003 * f64::from(((tokens / 1000 + messages) as u32 * 7 + run as u32 * 5) % 11) - 0.015;
+                        let own = 1.0
+                            + 0.003 * f64::from(((tokens / 1000 + messages) as u32 * 7 + run as u32 * 5) % 11)
+                            - 0.015;
                         (run as u32, law(messages as f64, tokens as f64) * noise * own)
                     })
                     .collect();

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use llmbench_core::plan::{Cell, Plan};
-use llmbench_core::record::{ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table};
+use llmbench_core::record::{
+    ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
+};
 use llmbench_core::workload::WorkloadSpec;
 
 use super::cells;
@@ -32,14 +34,21 @@ impl Experiment for HistoryTax {
 
     fn cells(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<Cell>, String> {
         if context.workload == "dataset" {
-            return Err("history-tax varies the turns at constant tokens, which a dataset cannot; leave it out with --exp".to_owned());
+            return Err(
+                "history-tax varies the turns at constant tokens, which a dataset cannot; leave it out with --exp"
+                    .to_owned(),
+            );
         }
         let mut cells = Vec::new();
         for (axes, workload) in &cells::points(context, settings)? {
             for subject in &context.subjects {
                 for path in paths(&subject.kind) {
-                    let cell = cells::inline_cell(settings, subject, &path, axes, workload);
-                    if cells.iter().all(|cell: &Cell| cell.twin_of.is_none()) && path == baseline_path(&subject.kind) {
+                    let beside = format!("{}/{}", subject.id, path.pair());
+                    let cell = cells::inline_cell(settings, subject, &path, axes, workload, (beside, &["turns"]));
+                    if cells.iter().all(|cell: &Cell| cell.twin_of.is_none())
+                        && context.baseline() == Some(subject)
+                        && path == baseline_path(&subject.kind)
+                    {
                         cells.push(cells::twin(&cell));
                     }
                     cells.push(cell);
@@ -51,9 +60,12 @@ impl Experiment for HistoryTax {
 
     /// Most turns against fewest, at each token count and call path.
     fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
+        let cells: Vec<&Cell> =
+            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
         let turns = present::distinct(cells.iter().map(|cell| number(&cell.axes, "turns")));
-        let (Some(fewest), Some(most)) = (turns.iter().min().copied(), turns.iter().max().copied()) else { return Vec::new() };
+        let (Some(fewest), Some(most)) = (turns.iter().min().copied(), turns.iter().max().copied()) else {
+            return Vec::new();
+        };
         let mut pairs = Vec::new();
         for long in cells.iter().filter(|cell| number(&cell.axes, "turns") == most && most > fewest) {
             let short = cells.iter().find(|cell| {
@@ -87,7 +99,7 @@ impl Experiment for HistoryTax {
                 result.tables.push(time_table(input, &mut rows, &judged, &subject, *tokens));
             }
         }
-        result.tables.extend(fit_table(input, &mut rows, &series));
+        result.tables.extend(fit_table(&mut rows, &series));
         result.figures = levels.iter().map(|tokens| figure(&series, *tokens)).collect();
         result.warnings = rows.warnings(&[]);
         (result, rows.records)
@@ -119,7 +131,9 @@ fn stack_series(input: &AnalysisInput, rows: &Rows) -> Vec<StackSeries> {
             let mut first: Option<Cell> = None;
             let mut samples = 0;
             for cell in input.cells().filter(|cell| cell.subject == subject.id && cell.twin_of.is_none()) {
-                let Some(stage) = STAGES.iter().find(|stage| **stage == cell.op.name && of_stack(stack, cell)) else { continue };
+                let Some(stage) = STAGES.iter().find(|stage| **stage == cell.op.name && of_stack(stack, cell)) else {
+                    continue;
+                };
                 let point = vec![number(&cell.axes, "tokens"), number(&cell.axes, "turns")];
                 let values = input.measurements.run_values(&cell.id);
                 if values.is_empty() {
@@ -133,11 +147,14 @@ fn stack_series(input: &AnalysisInput, rows: &Rows) -> Vec<StackSeries> {
                 }
             }
             for point in &points {
-                let parts: Vec<&BTreeMap<u32, f64>> = STAGES.iter().filter_map(|stage| times.get(&(*stage, point.clone()))).collect();
+                let parts: Vec<&BTreeMap<u32, f64>> =
+                    STAGES.iter().filter_map(|stage| times.get(&(*stage, point.clone()))).collect();
                 if parts.len() == STAGES.len() {
                     let total = parts[0]
                         .keys()
-                        .filter_map(|run| parts.iter().map(|part| part.get(run)).sum::<Option<f64>>().map(|sum| (*run, sum)))
+                        .filter_map(|run| {
+                            parts.iter().map(|part| part.get(run)).sum::<Option<f64>>().map(|sum| (*run, sum))
+                        })
                         .collect();
                     times.insert(("total", point.clone()), total);
                 }
@@ -171,7 +188,9 @@ impl StackSeries {
         let observations: Vec<(u64, u64, &BTreeMap<u32, f64>)> = self
             .points
             .iter()
-            .filter_map(|point| self.times.get(&(stage, point.clone())).map(|times| (point[0], messages(point[1]), times)))
+            .filter_map(|point| {
+                self.times.get(&(stage, point.clone())).map(|times| (point[0], messages(point[1]), times))
+            })
             .collect();
         history_fit::fit(&observations, self.samples)
     }
@@ -191,10 +210,11 @@ fn paths(kind: &str) -> Vec<CallPath> {
     stacks::call_paths(kind, false, false)
         .into_iter()
         .filter(|path| {
-            let of_stack = stack.stage(path.op) == Some(*path);
-            // The reference is there so that ids can be checked, jinja2 to tell the template's cost from its wrapper's.
-            STAGES.contains(&path.op) && (of_stack || path.reference || path.op == "template")
+            // jinja2 tells the template's cost from its wrapper's.
+            STAGES.contains(&path.op) && (stack.stage(path.op) == Some(*path) || path.op == "template")
         })
+        // Of the Rust tokenizer's call paths only the fast one is here, so its ids are the reference; anatomy compares them all.
+        .map(|path| CallPath { reference: path.reference || path == stacks::NATIVE.tokenize, ..path })
         .collect()
 }
 
@@ -208,16 +228,21 @@ fn tax_finding(input: &AnalysisInput, rows: &Rows, series: &StackSeries, tokens:
     if few == many {
         return None;
     }
-    let ratio = rows::ratio_estimate(series.at("total", tokens, many)?, series.at("total", tokens, few)?, series.samples)?;
-    let template = rows::ratio_estimate(series.at("template", tokens, many)?, series.at("template", tokens, few)?, series.samples)?;
+    let ratio =
+        rows::ratio_estimate(series.at("total", tokens, many)?, series.at("total", tokens, few)?, series.samples)?;
+    let template = rows::ratio_estimate(
+        series.at("template", tokens, many)?,
+        series.at("template", tokens, few)?,
+        series.samples,
+    )?;
     let support = present::above(&ratio, 1.0 + rows.floor);
-    let verb = match support {
-        Support::Supported => "cost",
-        Support::NotSupported => "do not cost more than",
-        Support::Inconclusive => "may cost",
+    let end = match support {
+        Support::Supported => "",
+        Support::NotSupported => ", so no more",
+        Support::Inconclusive => ", which this machine cannot tell from no more",
     };
     let sentence = format!(
-        "{}: at {} tokens, {many} turns {verb} {} what {few} {} (template alone: {}).",
+        "{}: at {} tokens, {many} turns cost {} what {few} {}{end}; the template alone {}.",
         series.label(),
         format::count(tokens),
         format::ratio_ci(&ratio),
@@ -257,14 +282,16 @@ fn time_table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject
     let mut turns = present::distinct(cells.iter().map(|cell| number(&cell.axes, "turns")));
     turns.sort_unstable();
     let mut body = Vec::new();
-    for (stage, engine, call_path) in
-        present::distinct(cells.iter().map(|cell| (cell.op.name.clone(), cell.op.engine.clone(), cell.op.call_path.clone())))
-    {
+    for (stage, engine, call_path) in present::distinct(
+        cells.iter().map(|cell| (cell.op.name.clone(), cell.op.engine.clone(), cell.op.call_path.clone())),
+    ) {
         let mut values = vec![text(stacks::label(&engine, &call_path))];
         let mut status = Status::Ok;
         let mut ratio = text("");
         for turns in &turns {
-            let of_row = |cell: &&Cell| cell.op.engine == engine && cell.op.call_path == call_path && number(&cell.axes, "turns") == *turns;
+            let of_row = |cell: &&Cell| {
+                cell.op.engine == engine && cell.op.call_path == call_path && number(&cell.axes, "turns") == *turns
+            };
             let Some(cell) = cells.iter().find(of_row) else {
                 values.push(text(""));
                 continue;
@@ -306,7 +333,7 @@ fn time_table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject
 }
 
 /// The fitted line of every stage and stack.
-fn fit_table(input: &AnalysisInput, rows: &mut Rows, series: &[StackSeries]) -> Option<Table> {
+fn fit_table(rows: &mut Rows, series: &[StackSeries]) -> Option<Table> {
     let mut body = Vec::new();
     for series in series {
         for stage in SERIES_STAGES {
@@ -335,7 +362,7 @@ fn fit_table(input: &AnalysisInput, rows: &mut Rows, series: &[StackSeries]) -> 
     }
     (!body.is_empty()).then(|| Table {
         id: "history-fit".to_owned(),
-        title: format!("time = a + b\u{b7}messages + c\u{b7}tokens ({})", input.settings.name),
+        title: "time = a + b\u{b7}messages + c\u{b7}tokens".to_owned(),
         columns: vec![
             column("stack, stage", false, 0),
             column("a, per request", true, 0),

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn the_specification_and_the_experiments_name_each_other_in_order() {
         let suite = Preprocessing::new();
-        let specified: Vec<String> = suite.spec().experiments.iter().map(|experiment| experiment.name.clone()).collect();
+        let specified: Vec<String> =
+            suite.spec().experiments.iter().map(|experiment| experiment.name.clone()).collect();
         let coded: Vec<&str> = suite.experiments().iter().map(|experiment| experiment.name()).collect();
         assert_eq!(specified, coded);
         assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 4]);

@@ -55,7 +55,14 @@ impl<'a> Rows<'a> {
     }
 
     /// The row of a cell and a metric; its status is the cell's.
-    pub fn push(&mut self, cell: &Cell, stage: &str, metric: &str, unit: &str, estimate: Option<Estimate>) -> &mut Record {
+    pub fn push(
+        &mut self,
+        cell: &Cell,
+        stage: &str,
+        metric: &str,
+        unit: &str,
+        estimate: Option<Estimate>,
+    ) -> &mut Record {
         let info = self.input.info;
         let ready = info.subjects.get(&cell.subject);
         let record = Record {
@@ -67,7 +74,10 @@ impl<'a> Rows<'a> {
             cell_id: cell.id.clone(),
             subject: cell.subject.clone(),
             engine: cell.op.engine.clone(),
-            engine_version: ready.and_then(|ready| ready.versions.get(package(&cell.op.engine))).cloned().unwrap_or_default(),
+            engine_version: ready
+                .and_then(|ready| ready.versions.get(package(&cell.op.engine)))
+                .cloned()
+                .unwrap_or_default(),
             call_path: cell.op.call_path.clone(),
             strategy: cell.strategy.clone(),
             workers: cell.op.threads,
@@ -186,7 +196,9 @@ impl AnalysisInput<'_> {
     /// Length of every single sample of a cell by run, ns.
     pub fn sample_times(&self, cell_id: &str) -> BTreeMap<u32, Vec<f64>> {
         let raw = self.measurements.raw_samples(cell_id).unwrap_or_default();
-        raw.into_iter().map(|(run, samples)| (run, samples.iter().map(|sample| sample.duration_ns() as f64).collect())).collect()
+        raw.into_iter()
+            .map(|(run, samples)| (run, samples.iter().map(|sample| sample.duration_ns() as f64).collect()))
+            .collect()
     }
 
     /// The cells of this experiment.
@@ -241,7 +253,11 @@ pub fn linear_estimate(values: &[f64], samples: u32) -> Option<Estimate> {
 }
 
 /// Ratio of two derived series (sums of stages, rates), paired by run.
-pub fn ratio_estimate(numerator: &BTreeMap<u32, f64>, denominator: &BTreeMap<u32, f64>, samples: u32) -> Option<Estimate> {
+pub fn ratio_estimate(
+    numerator: &BTreeMap<u32, f64>,
+    denominator: &BTreeMap<u32, f64>,
+    samples: u32,
+) -> Option<Estimate> {
     let ratios: Vec<f64> = numerator
         .iter()
         .filter_map(|(run, above)| denominator.get(run).filter(|below| **below > 0.0).map(|below| above / below))

@@ -101,8 +101,17 @@ pub fn call_paths(kind: &str, tiktoken: bool, torch: bool) -> Vec<CallPath> {
     if kind == "native" {
         return vec![SERDE, MINIJINJA, ENCODE, ENCODE_FAST, ENCODE_BATCH, NATIVE_PAD, RMP];
     }
-    let mut paths =
-        vec![PYDANTIC, APPLY_CHAT_TEMPLATE, JINJA2, PY_ENCODE, PY_ENCODE_BATCH, TRANSFORMERS_CALL, NUMPY, MSGSPEC, PICKLE];
+    let mut paths = vec![
+        PYDANTIC,
+        APPLY_CHAT_TEMPLATE,
+        JINJA2,
+        PY_ENCODE,
+        PY_ENCODE_BATCH,
+        TRANSFORMERS_CALL,
+        NUMPY,
+        MSGSPEC,
+        PICKLE,
+    ];
     if tiktoken {
         paths.push(TIKTOKEN);
     }
@@ -181,7 +190,8 @@ mod tests {
 
     #[test]
     fn every_check_group_has_one_reference_over_both_kinds() {
-        let all: Vec<CallPath> = call_paths("native", true, true).into_iter().chain(call_paths("python", true, true)).collect();
+        let all: Vec<CallPath> =
+            call_paths("native", true, true).into_iter().chain(call_paths("python", true, true)).collect();
         // handoff is checked by the ids in it, whose reference is the tokenizer.
         for stage in ["parse", "template", "tokenize", "collate"] {
             let references = all.iter().filter(|path| path.op == stage && path.reference).count();

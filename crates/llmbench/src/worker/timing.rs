@@ -1,0 +1,86 @@
+//! The timing loops. Nothing here knows what it calls.
+//!
+//! Between the stamps there are only the turns of the loop and the calls. A result is handed to [`black_box`], so that no
+//! part of the work can be left out by the optimiser, and is freed before the next stamp: freeing belongs to the call, as in
+//! production.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::atomic::AtomicUsize;
+
+use llmbench_core::protocol::Sample;
+use llmbench_engines::EngineError;
+
+use super::clock::now;
+use super::inputs::Extent;
+use super::ops::{Op, Produced, Stages};
+use super::window::next_turn;
+
+/// One call, and the end of its result.
+#[inline]
+pub fn call(op: &dyn Op, index: usize) -> Result<(), EngineError> {
+    black_box(op.call(black_box(index))?);
+    Ok(())
+}
+
+/// `loops` calls back to back under one pair of stamps, from request `offset` on, cyclically.
+pub fn time_loop(op: &dyn Op, pool: usize, offset: usize, loops: u64) -> Result<Sample, EngineError> {
+    let mut index = offset % pool;
+    let start_ns = now();
+    for _ in 0..loops {
+        call(op, index)?;
+        index += 1;
+        if index == pool {
+            index = 0;
+        }
+    }
+    let end_ns = now();
+    Ok(Sample { start_ns, end_ns, calls: loops, ..Sample::default() })
+}
+
+/// `loops` samples of one call each, with its stages.
+pub fn time_each(op: &dyn Op, pool: usize, offset: usize, loops: u64) -> Result<Vec<Sample>, EngineError> {
+    let mut samples = Vec::new();
+    for index in (0..pool).cycle().skip(offset % pool).take(usize::try_from(loops).unwrap_or(usize::MAX)) {
+        let start_ns = now();
+        let produced = black_box(op.call(black_box(index))?);
+        let stages = produced.stages();
+        drop(produced);
+        let end_ns = now();
+        samples.push(Sample { start_ns, end_ns, calls: 1, stages: named(stages), ..Sample::default() });
+    }
+    Ok(samples)
+}
+
+/// One call, and its result for the check; freeing it is not in the time.
+pub fn time_first(op: &dyn Op, index: usize) -> Result<(Sample, Produced), EngineError> {
+    let start_ns = now();
+    let produced = black_box(op.call(black_box(index))?);
+    let end_ns = now();
+    let stages = named(produced.stages());
+    Ok((Sample { start_ns, end_ns, calls: 1, stages, ..Sample::default() }, produced))
+}
+
+/// Untimed calls on the warm-up requests in turn, at least one and until they took `duration_ns` together. Returns the
+/// time, ns.
+pub fn warm(op: &dyn Op, extent: Extent, turn: &AtomicUsize, duration_ns: u64) -> Result<u64, EngineError> {
+    if extent.warmup == 0 {
+        let message = "the workload holds no warm-up requests; give it some, or set the warm-up time to 0";
+        return Err(EngineError::Failed(message.to_owned()));
+    }
+    let start = now();
+    loop {
+        call(op, extent.pool + next_turn(turn) % extent.warmup)?;
+        let spent = now() - start;
+        if spent >= duration_ns {
+            return Ok(spent);
+        }
+    }
+}
+
+fn named(stages: Option<Stages>) -> BTreeMap<String, u64> {
+    let Some(Stages { template, tokenize, collate }) = stages else { return BTreeMap::new() };
+    [("template", template), ("tokenize", tokenize), ("collate", collate)]
+        .map(|(name, ns)| (name.to_owned(), ns))
+        .into()
+}
