@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
 use super::pyrepr::as_float;
-use super::pyvalue::{BigInt, BoundMethod};
+use super::pyvalue::{BigInt, PyFloat, PyView};
 
 /// Replaces the tests.
 pub(super) fn add(env: &mut Environment<'static>) {
@@ -18,7 +18,8 @@ pub(super) fn add(env: &mut Environment<'static>) {
     });
     // Whatever has a length and `[]`: in Python also text, dictionaries and jinja2's undefined.
     env.add_test("sequence", |value: &Value| {
-        matches!(
+        value.downcast_object_ref::<PyView>().is_none()
+            && matches!(
             value.kind(),
             ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Undefined
         )
@@ -31,7 +32,8 @@ pub(super) fn add(env: &mut Environment<'static>) {
     });
     env.add_test("callable", |value: &Value| {
         value.kind() == ValueKind::Plain
-            && (value.downcast_object_ref::<BoundMethod>().is_some() || value.to_string().starts_with('<'))
+            && value.downcast_object_ref::<BigInt>().is_none()
+            && value.downcast_object_ref::<PyFloat>().is_none()
     });
     env.remove_test("int");
     env.remove_test("startingwith");

@@ -1,6 +1,6 @@
 //! jinja2's filters where minijinja's do otherwise or are missing.
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value};
 
 use super::args::Args;
@@ -24,6 +24,7 @@ pub(super) fn add(env: &mut Environment<'static>) {
     env.add_filter("int", int);
     env.add_filter("float", float);
     env.add_filter("indent", indent);
+    env.add_filter("dictsort", dictsort);
     env.add_filter("escape", escape);
     env.add_filter("e", escape);
     env.add_filter("wordcount", wordcount);
@@ -188,4 +189,36 @@ fn wordcount(state: &State, value: &Value) -> Result<usize, Error> {
     let text = py_str(state, value)?;
     let word = |ch: char| ch == '_' || ch.is_alphanumeric();
     Ok(text.split(|ch| !word(ch)).filter(|run| !run.is_empty()).count())
+}
+
+/// `dictsort(value, case_sensitive=False, by='key', reverse=False)`: a list of pairs.
+fn dictsort(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let args = Args::parse("dictsort", &args, &["case_sensitive", "by", "reverse"], 0)?;
+    let by_value = match args.text("dictsort", 1)? {
+        None | Some("key") => false,
+        Some("value") => true,
+        Some(other) => return Err(invalid(format!("dictsort: by is key or value, not {other}"))),
+    };
+    let case_sensitive = args.get(0).is_some_and(Value::is_true);
+    let pairs = value.as_object().filter(|_| value.kind() == ValueKind::Map);
+    let Some(pairs) = pairs.and_then(|object| object.try_iter_pairs()) else {
+        return Err(invalid(format!("dictsort needs a dictionary, got {}", value.kind())));
+    };
+    let mut keyed: Vec<(Value, Value)> = Vec::new();
+    for (key, item) in pairs {
+        state.consume_fuel(2)?;
+        let by = if by_value { &item } else { &key };
+        let by = match by.as_str() {
+            Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
+            _ => by.clone(),
+        };
+        keyed.push((by, Value::from(Tuple::from([key, item]))));
+    }
+    if args.get(2).is_some_and(Value::is_true) {
+        keyed.sort_by(|(a, _), (b, _)| b.cmp(a));
+    } else {
+        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    Ok(keyed.into_iter().map(|(_, pair)| pair).collect())
 }

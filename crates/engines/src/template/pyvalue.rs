@@ -132,6 +132,28 @@ impl Object for PyList {
     }
 }
 
+/// A view of a `dict` (`d.items()`): it can be iterated and counted, and it is no sequence.
+#[derive(Debug)]
+pub(super) struct PyView(pub(super) Vec<Value>);
+
+impl Object for PyView {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.mapped_enumerator(|this| Box::new(this.0.iter().cloned()))
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.0.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render_repr(&Value::from_dyn_object(self.clone()), f)
+    }
+}
+
 /// `repr` without a budget: values of a conversation are trees, so their text is as long as their JSON.
 fn render_repr(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = Text::new(None);

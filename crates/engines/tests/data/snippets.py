@@ -5,7 +5,7 @@ import random
 MESSAGES = [
     {"role": "system", "content": " Be <brief> & 'kind'. "},
     {"role": "user", "content": "Hello\nworld  é"},
-    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": [1.5, None, True]}}}]},
+    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": [1.5, None, True], "big": 18446744073709551617, "huge": 10**60}}}]},
 ]
 VARIABLES = {
     "s": "  Hello, World! it's\t",
@@ -14,7 +14,6 @@ VARIABLES = {
     "n": 7,
     "z": 0,
     "m": -3,
-    "big": 18446744073709551617,
     "f": 2.5,
     "tiny": 1e-07,
     "large": 1e16,
@@ -140,9 +139,10 @@ large ~ 'x'
 0x1F
 1.0
 100000000000000000000
-big
-big ~ ''
-big + 1
+messages[2].tool_calls[0].function.arguments.big
+messages[2].tool_calls[0].function.arguments.huge ~ ''
+messages[2].tool_calls[0].function.arguments.big + 1
+messages[2].tool_calls[0].function.arguments.huge is integer
 0.1 + 0.2
 1 / 3
 10 / 4
@@ -185,7 +185,6 @@ d['b']
 d.b
 d['items']
 d.items()|list
-d.items()
 d.keys()|list
 d.values()|list
 d|items|list
@@ -218,7 +217,7 @@ u|tojson(ensure_ascii=True)
 u|tojson
 mixed|tojson
 mixed|tojson(indent=4)
-[tiny, large, big, 1.0, -0.0, n]|tojson
+[tiny, large, 1.0, -0.0, n]|tojson
 "<a href='x'>&amp;</a>"|tojson
 {}|tojson
 []|tojson(indent=2)
@@ -252,7 +251,6 @@ s[:-1]
 l[-9:2]
 l[2:0:-1]
 (1, 2, 3)[1:]
-range(5)
 range(5)|list
 range(2, 10, 3)|list
 range(5, 0, -2)|list
@@ -352,8 +350,6 @@ lines|wordwrap(3)
 '<a>'|e
 '<a>'|safe
 1024|filesizeformat
-d|pprint
-d|xmlattr
 s is string
 n is number
 n is integer
@@ -385,8 +381,6 @@ d.items() is iterable
 (1,2) is sequence
 tiny is float
 tiny is number
-big is integer
-big is number
 n is odd
 n is even
 n is divisibleby(7)
@@ -444,7 +438,6 @@ n if n > 3 else m if m else z
 {'a': n}.a
 {'a': n}['a']
 {'get': 1}.get('get')
-d.get
 dict(a=1, b=2)
 dict(d, z=9)
 dict([('a', 1)])
@@ -491,7 +484,6 @@ w[0] ~ w[-1]
 w[n - 6]
 w.0
 d.nested.x.0
-s.strip
 'a,b'.split(',')|map('upper')|join('-')
 strftime_now('%d %b %Y')
 strftime_now('%Y-%m-%d %H:%M:%S %A %B %j %p %I %-d')
@@ -500,8 +492,6 @@ namespace(a=1).b
 namespace({'a': 1}, b=2).b
 cycler('a', 'b').next()
 joiner(', ')()
-lipsum is defined
-self is defined
 true ~ True ~ none ~ None
 [true, false, none]
 'é'|length
@@ -531,10 +521,8 @@ none or ''
 'abc'.__class__
 d._private
 d.__len__
-messages.append
 messages|attr('role')
 d|attr('b')
-'x'|attr('upper')
 caller is defined
 """ 
 

@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::template::args::Args;
 use crate::template::error::invalid;
+use crate::template::pyvalue::PyView;
 
 /// Names that `d.name` resolves to a method before it looks for an entry.
 pub(in crate::template) const DICT_METHODS: [&str; 11] =
@@ -15,9 +16,8 @@ fn immutable(kind: &str, method: &str) -> Error {
     invalid(format!("access to attribute '{method}' of '{kind}' object is unsafe"))
 }
 
-/// A view of a dict: iterable, with a length, and no sequence.
 fn view(items: Vec<Value>) -> Value {
-    Value::make_object_iterable(items, |items| Box::new(items.iter().cloned()))
+    Value::from_object(PyView(items))
 }
 
 fn pairs(dict: &Value) -> Vec<(Value, Value)> {

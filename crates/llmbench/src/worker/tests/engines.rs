@@ -33,15 +33,13 @@ fn padded(lists: &[Vec<u32>]) -> (String, Vec<u32>) {
 fn parse_says_roles_and_texts() {
     let bench = Bench::tiny();
     let (hashes, output) = bench.outcome(op("parse", "serde/serde_json.from_slice"));
-    let said = |separator: &str| {
-        move |messages: &Vec<(String, String)>| {
-            messages.iter().map(|(role, text)| format!("{role}{separator}{text}{separator}")).collect::<String>()
-        }
+    let said = |messages: &Vec<(String, String)>, separator: &str| {
+        messages.iter().map(|(role, text)| format!("{role}{separator}{text}{separator}")).collect::<String>()
     };
     let wanted: Vec<String> =
-        bench.said[..POOL as usize].iter().map(said("\0")).map(|text| sha(text.as_bytes())).collect();
+        bench.said[..POOL as usize].iter().map(|messages| sha(said(messages, "\0").as_bytes())).collect();
     assert_eq!(hashes, wanted);
-    assert_eq!(output, Output::Text(said("\n")(&bench.said[0])));
+    assert_eq!(output, Output::Text(said(&bench.said[0], "\n")));
 }
 
 #[test]
