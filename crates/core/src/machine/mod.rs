@@ -68,3 +68,38 @@ pub fn boot_id() -> Option<String> {
 pub fn snapshot() -> Snapshot {
     Snapshot::take(&Roots::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Whatever this machine is: every fact has its own key and a value, and what is not right says what to do.
+    #[test]
+    fn this_machine() {
+        let machine = probe(&Roots::default(), Path::new("."));
+        let keys: BTreeSet<&str> = machine.facts.iter().map(|fact| fact.key.as_str()).collect();
+        assert_eq!(keys.len(), machine.facts.len());
+        for fact in &machine.facts {
+            println!("{:?} {}: {}", fact.verdict, fact.title, fact.value);
+            assert!(!fact.title.is_empty() && !fact.value.is_empty(), "{fact:?}");
+            let must_mend = matches!(fact.verdict, FactVerdict::Warn | FactVerdict::Bad);
+            assert!(!must_mend || fact.remedy.is_some(), "{fact:?}");
+        }
+        assert!((1..=machine.logical_cores).contains(&machine.effective_cores));
+        assert!(machine.bad().iter().all(|fact| fact.verdict == FactVerdict::Bad));
+        assert_eq!(machine.boot_id, boot_id());
+    }
+
+    /// A machine that shows nothing at all, as macOS does: no failure, and no verdict that is not known.
+    #[test]
+    fn a_machine_that_shows_nothing() {
+        let (folder, roots) = facts::testing::tree(&[]);
+        let machine = probe(&roots, folder.path());
+        assert!(machine.effective_cores >= 1);
+        assert_eq!(machine.boot_id, None);
+        let unknown = machine.facts.iter().filter(|fact| fact.verdict == FactVerdict::Unknown).count();
+        assert!(unknown >= 15, "{:?}", machine.facts);
+    }
+}
