@@ -13,7 +13,7 @@ use crate::suites::axes::{AxisValue, parse_list};
     version,
     about = "Finds the bottleneck in an LLM pipeline outside the GPU, with evidence",
     max_term_width = 100,
-    after_help = "Examples:\n  llmbench run preprocessing --quick         the whole suite in minutes, on the built-in model\n  llmbench run preprocessing --exp 1 3       two experiments, in full\n  llmbench doctor                            is this machine fit for measuring?\n  llmbench list                              suites, experiments, engines"
+    after_help = "Examples:\n  llmbench run preprocessing --quick     the whole suite on the built-in model\n  llmbench run preprocessing --exp 1 3   two experiments, in full\n  llmbench doctor                        is this machine fit for measuring?\n  llmbench list                          suites, experiments, engines"
 )]
 pub struct Cli {
     /// Log more to stderr (-v: info, -vv: debug).
@@ -37,7 +37,7 @@ pub enum Verb {
     Report(ReportArgs),
     /// Print the completion script of a shell.
     #[command(
-        after_help = "Examples:\n  llmbench completions bash > ~/.local/share/bash-completion/completions/llmbench"
+        after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"
     )]
     Completions { shell: clap_complete::Shell },
     /// The native worker; started by `run`.
@@ -48,7 +48,7 @@ pub enum Verb {
 /// `llmbench run`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n\nExit codes: 0 all measured, 2 usage, 4 nothing selected, 100 some cells failed, 101 engines that must agree did not,\n103 environment refused (--strict-env), 130 interrupted (what was measured is kept; go on with --resume)."
+    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n\nExit codes:\n    0  all measured\n    2  usage\n    4  nothing selected\n  100  some cells failed\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
 )]
 pub struct RunArgs {
     /// The suite: preprocessing.

@@ -89,6 +89,17 @@ impl RunConfig {
                 suggestion(unknown, &names)
             )));
         }
+        for experiment in &spec.experiments {
+            let axes = file.experiment.get(&experiment.name).into_iter().flat_map(|layer| layer.axes.keys());
+            if let Some(unknown) = axes.into_iter().find(|axis| !experiment.axes.contains_key(*axis)) {
+                let known: Vec<String> = experiment.axes.keys().cloned().collect();
+                return Err(Failure::usage(format!(
+                    "--config: the experiment {} has no axis `{unknown}`{}",
+                    experiment.name,
+                    suggestion(unknown, &known)
+                )));
+            }
+        }
         let wanted: Vec<String> = if args.exp.is_empty() {
             file.exp.iter().map(ExperimentName::text).collect()
         } else {

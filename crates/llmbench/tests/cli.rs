@@ -1,0 +1,10 @@
+//! Whole command lines: what they print, on which stream, and their exit codes.
+
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/model.rs"]
+mod model;
+#[path = "cli/shell.rs"]
+mod shell;
+#[path = "cli/usage.rs"]
+mod usage;

@@ -1,0 +1,68 @@
+//! Command lines and settings that cannot be: exit code 2, and a sentence that says what to write instead.
+
+use super::shell::{Shell, code};
+
+fn refused(args: &[&str]) -> String {
+    let shell = Shell::new();
+    let session = shell.session(args);
+    assert!(session.contains("exit code: 2\n"), "{session}");
+    assert!(!session.contains("--- stdout"), "{session}");
+    assert!(!shell.path("output").exists(), "nothing is left behind");
+    session
+}
+
+#[test]
+fn names_that_are_not_there() {
+    insta::assert_snapshot!(refused(&["frobnicate"]));
+    insta::assert_snapshot!(refused(&["run", "preprocesing"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--exp", "anatmoy"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--exp", "1,9"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--resume", "nowhere"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--dataset", "none.jsonl"]));
+}
+
+#[test]
+fn numbers_that_make_no_sense() {
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--threads", "0"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--threads", "1,many"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--runs", "0"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--requests", "0"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--gpu-step-ms", "0"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--gpu-step-ms", "NaN"]));
+}
+
+#[test]
+fn options_that_exclude_each_other() {
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--quick", "--full"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--skip-refused"]));
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--workload", "words", "--dataset", "a.txt"]));
+}
+
+#[test]
+fn settings_files_that_are_wrong() {
+    let cases = [
+        ("unknown_key", "qick = true\n"),
+        ("unknown_experiment", "[experiment.anatmoy.axes]\ntokens = [100]\n"),
+        ("unknown_axis", "[experiment.anatomy.axes]\ntokns = [100]\n"),
+        ("experiment_that_is_not_there", "exp = [7]\n"),
+        ("zero_threads", "[experiment.gpu-wait.axes]\nthreads = [0]\n"),
+        ("no_runs", "runs = []\n"),
+        ("not_toml", "blocks = \"x\n"),
+        ("workload", "workload = \"poems\"\n"),
+    ];
+    for (name, text) in cases {
+        let shell = Shell::new();
+        shell.file("settings.toml", text);
+        let session = shell.session(&["run", "preprocessing", "--dry-run", "--config", "settings.toml"]);
+        assert!(session.contains("exit code: 2\n"), "{name}: {session}");
+        insta::assert_snapshot!(format!("settings_{name}"), session);
+    }
+    insta::assert_snapshot!(refused(&["run", "preprocessing", "--config", "missing.toml"]));
+}
+
+#[test]
+fn no_verb_shows_the_help_on_stderr() {
+    let output = Shell::new().output(&[]);
+    assert_eq!(code(&output), 2);
+    assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("Usage: llmbench"));
+}
