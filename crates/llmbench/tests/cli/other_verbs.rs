@@ -1,0 +1,51 @@
+//! `run --dry-run`, `report`, `list` and `doctor`: what can be had without measuring.
+
+use serde_json::Value;
+
+use super::shell::{Shell, code};
+
+#[test]
+fn a_dry_run_shows_the_plan_and_leaves_nothing() {
+    let shell = Shell::new();
+    let args = ["run", "preprocessing", "--quick", "--dry-run", "--exp", "4", "--threads", "1,2"];
+    let session = shell.session(&[&args[..], &["--python", "/nonexistent"]].concat());
+    assert!(session.contains("exit code: 0\n"), "{session}");
+    assert!(session.contains("subject    python: --python /nonexistent: there is no such file"), "{session}");
+    assert!(session.contains("gil-scaling/native/tokenize/hf-tokenizers.encode/threads=2"), "{session}");
+    assert!(!shell.path("output").exists() && !shell.path("cache").exists());
+}
+
+#[test]
+fn a_report_needs_a_run_folder_of_this_schema() {
+    let shell = Shell::new();
+    std::fs::create_dir(shell.path("holiday")).unwrap();
+    insta::assert_snapshot!(shell.session(&["report", "holiday"]));
+    shell.file("holiday/run.json", "{\"schema\": 999}");
+    insta::assert_snapshot!(shell.session(&["report", "holiday"]));
+}
+
+#[test]
+fn the_list_for_programs_is_json() {
+    let output = Shell::new().output(&["list", "--json"]);
+    assert_eq!(code(&output), 0);
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list["suites"][0]["experiments"].as_array().unwrap().len(), 4);
+    assert!(list["engines"].as_array().unwrap().iter().any(|engine| engine["engine"] == "minijinja"));
+}
+
+#[test]
+fn the_doctor_says_that_a_token_is_set_and_not_which() {
+    let shell = Shell::new();
+    for args in [&["doctor", "--json"][..], &["doctor"], &["-vv", "doctor"]] {
+        let output = shell.command(args).env("HF_TOKEN", "hf_secret123").output().unwrap();
+        assert_eq!(code(&output), 0);
+        let text = [output.stdout.clone(), output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("HF_TOKEN") && !text.contains("secret123"), "{text}");
+        if args.contains(&"--json") {
+            let facts: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+            let token = facts.iter().find(|fact| fact["key"] == "hub.token").unwrap();
+            assert_eq!(token["value"], "set");
+        }
+    }
+}
