@@ -2,12 +2,12 @@
 //!
 //! It needs `LLMBENCH_TEST_PYTHON`, a Python with `transformers` and `tokenizers`; without it every test says
 //! that it skips. `LLMBENCH_TEST_MODELS` is a folder of model folders; by default the models that
-//! `../shared/models/unpack` writes, if that script is there.
+//! `../shared/models/unpack` writes, if that script is there. `LLMBENCH_TEST_SEED` draws other random templates.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError};
+use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
 use serde_json::Value as Json;
 
 /// Tuesday, 2026-11-24 04:05:06 UTC.
@@ -83,35 +83,96 @@ fn difference(case: &Json) -> Option<String> {
     }
 }
 
-fn compare(cases: &[Json]) -> Vec<String> {
-    cases
+/// Prints the cases that differ and fails if there are any.
+fn assert_same(cases: &[Json], least: usize) {
+    assert!(cases.len() >= least, "only {} cases", cases.len());
+    let different: Vec<String> = cases
         .iter()
         .filter_map(|case| {
             let what = difference(case)?;
             Some(format!("{} {:.300}: {what}", case["name"], case["template"].to_string()))
         })
-        .collect()
-}
-
-fn assert_same(cases: &[Json], least: usize) {
-    assert!(cases.len() >= least, "only {} cases", cases.len());
-    let different = compare(cases);
+        .collect();
+    let rendered = cases.iter().filter(|case| case["expected"].is_string()).count();
+    eprintln!("{} cases, of which Python renders {rendered}", cases.len());
     assert!(
         different.is_empty(),
         "{} of {} cases differ:\n{}",
         different.len(),
         cases.len(),
-        different.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n")
+        different.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n")
     );
 }
 
 #[test]
-fn snippets() {
+fn features_and_random_templates() {
     let Some(python) = python() else { return };
-    let cases = reference(&python, &["snippets", "1", "3000"]);
-    let different = compare(&cases);
-    for line in &different {
-        println!("{line}");
+    let seed = std::env::var("LLMBENCH_TEST_SEED").unwrap_or_else(|_| "1".to_owned());
+    assert_same(&reference(&python, &["snippets", &seed, "3000"]), 3400);
+}
+
+#[test]
+fn templates_of_every_family() {
+    let Some(python) = python() else { return };
+    let mut files: Vec<String> = std::fs::read_dir(data().join("templates"))
+        .expect("tests/data/templates")
+        .map(|entry| entry.expect("an entry").path().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    let mut arguments = vec!["templates"];
+    arguments.extend(files.iter().map(String::as_str));
+    assert_same(&reference(&python, &arguments), 11 * 50);
+}
+
+/// The model folders to compare, and the folder that holds them if it was made here.
+fn models() -> Option<(Vec<String>, Option<tempfile::TempDir>)> {
+    let (root, made) = match std::env::var_os("LLMBENCH_TEST_MODELS") {
+        Some(path) if !path.is_empty() => (PathBuf::from(path), None),
+        _ => {
+            let unpack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models/unpack");
+            if !unpack.is_file() {
+                eprintln!("SKIPPED: set LLMBENCH_TEST_MODELS to a folder of model folders to compare their templates");
+                return None;
+            }
+            let made = tempfile::tempdir().expect("a temporary folder");
+            let status = Command::new(unpack).arg(made.path()).output().expect("unpack starts").status;
+            assert!(status.success(), "the script that unpacks the models failed");
+            (made.path().to_owned(), Some(made))
+        }
+    };
+    let mut folders: Vec<String> = std::fs::read_dir(&root)
+        .expect("the folder of models")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.join("tokenizer_config.json").is_file())
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "no model folder below {}", root.display());
+    Some((folders, made))
+}
+
+#[test]
+fn model_folders() {
+    let Some(python) = python() else { return };
+    let Some((folders, _made)) = models() else { return };
+    let mut arguments = vec!["models"];
+    arguments.extend(folders.iter().map(String::as_str));
+    let cases = reference(&python, &arguments);
+    assert_same(&cases, 50 * folders.len());
+    // What the Python side says about template and tokens is what this side reads from the folder.
+    for folder in &folders {
+        let read = |name: &str| std::fs::read_to_string(Path::new(folder).join(name)).ok();
+        let config: Json = serde_json::from_str(&read("tokenizer_config.json").expect("a config")).expect("JSON");
+        let map = read("special_tokens_map.json").and_then(|text| serde_json::from_str(&text).ok());
+        let special = SpecialTokens::from_config(&config, map.as_ref()).expect("special tokens");
+        let label = format!("{}: ", Path::new(folder).file_name().expect("a name").to_string_lossy());
+        for case in cases.iter().filter(|case| case["name"].as_str().is_some_and(|name| name.starts_with(&label))) {
+            let tools = !case["tools"].is_null();
+            let template = select_template(&config, read("chat_template.jinja").as_deref(), tools).expect("a template");
+            assert_eq!(case["template"].as_str(), Some(template.as_str()), "{}", case["name"]);
+            for (name, token) in special.iter() {
+                assert_eq!(case["special"][name].as_str(), Some(token), "{name} in {}", case["name"]);
+            }
+        }
     }
-    println!("{} of {}", different.len(), cases.len());
 }

@@ -20,9 +20,9 @@ pub(super) fn add(env: &mut Environment<'static>) {
     env.add_test("sequence", |value: &Value| {
         value.downcast_object_ref::<PyView>().is_none()
             && matches!(
-            value.kind(),
-            ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Undefined
-        )
+                value.kind(),
+                ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Undefined
+            )
     });
     env.add_test("iterable", |value: &Value| {
         matches!(

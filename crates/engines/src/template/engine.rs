@@ -15,7 +15,7 @@ use super::pyrepr::write_str;
 use super::select::SpecialTokens;
 use super::source::prepare;
 use super::text::Text;
-use super::{checks, filters, globals};
+use super::{checks, filters, globals, nesting};
 
 /// Name under which the environment keeps its only template.
 const NAME: &str = "chat";
@@ -65,6 +65,7 @@ impl ChatTemplate {
         env.set_formatter(|out, state, value| format_value(out, state, value));
         env.set_unknown_method_callback(|state, value, name, args| call_method(state, value, name, args));
         filters::add(&mut env);
+        nesting::add(&mut env);
         checks::add(&mut env);
         globals::add(&mut env, timestamp);
         env.add_template_owned(NAME, source.clone()).map_err(|error| fail(&error))?;

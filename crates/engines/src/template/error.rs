@@ -128,9 +128,9 @@ pub(super) fn carry(error: TemplateError) -> minijinja::Error {
     minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()).with_source(Carried(error))
 }
 
-/// The error of values that are nested too deep.
-pub(super) fn too_deep() -> minijinja::Error {
-    carry(TemplateError::Limit { limit: LimitKind::Recursion, allowed: MAX_DEPTH as u64 })
+/// The error of values that are nested deeper than `allowed`.
+pub(super) fn too_deep(allowed: usize) -> minijinja::Error {
+    carry(TemplateError::Limit { limit: LimitKind::Recursion, allowed: allowed as u64 })
 }
 
 /// A failed operation, in words.

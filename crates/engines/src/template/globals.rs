@@ -28,7 +28,14 @@ pub(super) fn add(env: &mut Environment<'static>, timestamp: i64) {
                     }
                 }
             }
-            namespace.call(state, &args)
+            // Python merges a dictionary and keywords; minijinja takes one of them.
+            match args.as_slice() {
+                [base, more] if more.is_kwargs() => {
+                    let merged = dict(state, Some(base.clone()), Kwargs::try_from(more.clone())?)?;
+                    namespace.call(state, &[merged])
+                }
+                _ => namespace.call(state, &args),
+            }
         });
     }
 }

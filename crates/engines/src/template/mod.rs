@@ -9,12 +9,18 @@
 //! source ──> [source]  newlines, string escapes, generation tags ──┐
 //! config ──> [select]  which template, which special tokens        ├─> [engine] compile once, render often
 //! request ─> [conversation] messages and tools as template values ─┘
-//!                      [pyvalue] [pyrepr] [json] [methods] [filters] [checks] [format] [strftime]: what Python does
+//!                      [pyvalue] [pyrepr] [json] [methods] [filters] [checks] [nesting] [format] [strftime]: what Python does
 //! ```
 //!
 //! The facts come from `transformers` 5.23 (`utils/chat_template_utils.py`,
 //! `tokenization_utils_base.py`) and jinja2 3.1.6; `tests/template_transformers.rs` compares the
 //! output with both.
+//!
+//! What jinja2 has and this has not, because no chat template needs it: `varargs`, `kwargs` and defaults that
+//! name another parameter in macros, `cycler`, `joiner`, `autoescape`, `%` behind anything but a string literal,
+//! and the filters `filesizeformat`, `striptags`, `truncate`, `urlencode`, `urlize`, `wordwrap`, `xmlattr`. All
+//! but the defaults and `autoescape` end in an error. Comparing values of unlike types is an error in Python and
+//! an order here. Arithmetic on integers beyond 128 bits is an error.
 //!
 //! A template is untrusted input: work, output and nesting are bounded by [`Limits`].
 
@@ -28,6 +34,7 @@ mod format;
 mod globals;
 mod json;
 mod methods;
+mod nesting;
 mod parse;
 mod pyrepr;
 mod pyvalue;
@@ -39,6 +46,6 @@ mod unicode;
 
 pub use conversation::Conversation;
 pub use engine::ChatTemplate;
-pub use error::{Limits, TemplateError};
+pub use error::{LimitKind, Limits, TemplateError};
 pub use select::{SpecialTokens, select_template};
 pub use strftime::strftime_utc;

@@ -77,6 +77,12 @@ pub(super) fn write_str_repr(out: &mut String, text: &str) {
 pub(super) fn write_repr(text: &mut Text<'_>, value: &Value, depth: usize) -> Result<(), Error> {
     match value.kind() {
         ValueKind::String => match value.as_str() {
+            // What `safe` and `escape` return.
+            Some(string) if value.is_safe() => {
+                text.buf.push_str("Markup(");
+                write_str_repr(&mut text.buf, string);
+                text.buf.push(')');
+            }
             Some(string) => write_str_repr(&mut text.buf, string),
             None => text.buf.push_str(&value.to_string()),
         },

@@ -4,17 +4,24 @@
 //! `\n`), the newline behind `{% raw %}` (jinja2 keeps it), the tags of the `generation` extension (a block of
 //! its own scope, so it becomes `with`), string escapes (Python's), and the operators `%` behind a string and
 //! unary `+`. The rewriting works on tokens, so text, strings, comments and raw blocks stay untouched, and so
-//! do line numbers and whitespace control.
+//! do line numbers and whitespace control. Assignments to namespaces are wrapped as well, for the sake of the
+//! sandbox; see `nesting`.
 
 use std::borrow::Cow;
 
+use super::nesting::{BOUNDED, BOUNDED_NOW, FEW};
+
 /// The filter that stands for `%` behind a string literal.
 pub(super) const PERCENT: &str = "__percent";
+
+/// Assignments up to which those to plain names are not checked: so few cannot nest deeply.
+const FEW_SETS: usize = 64;
 
 /// Rewrites a template's source; what is not valid stays as it is, so that the parser reports it.
 pub(super) fn prepare(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len() + 64);
+    let mut sets = 0usize;
     let mut rest = source.as_str();
     while let Some(at) = next_tag(rest) {
         out.push_str(&rest[..at]);
@@ -27,7 +34,7 @@ pub(super) fn prepare(source: &str) -> String {
         } else if let Some(begin) = raw_tag(rest, "raw") {
             raw_block(&mut out, rest, begin)
         } else {
-            tag(&mut out, rest)
+            tag(&mut out, rest, &mut sets)
         };
         match taken {
             Some(taken) => rest = &rest[taken..],
@@ -72,7 +79,7 @@ fn raw_block(out: &mut String, text: &str, begin: usize) -> Option<usize> {
 }
 
 /// Copies and rewrites a block or variable tag; `None` if it has no end.
-fn tag(out: &mut String, text: &str) -> Option<usize> {
+fn tag(out: &mut String, text: &str, sets: &mut usize) -> Option<usize> {
     let block = text.starts_with("{%");
     let signed = text[2..].starts_with(['-', '+']);
     let start = 2 + usize::from(signed);
@@ -92,9 +99,36 @@ fn tag(out: &mut String, text: &str) -> Option<usize> {
         body = others;
     }
     let until = tokens.last().map_or(from, |last| last.end);
-    expression(out, text, body, from);
+    match assignment(text, &tokens).filter(|_| block) {
+        Some(sign) => {
+            let (target, value) = (&tokens[1..=sign], &tokens[sign + 1..]);
+            let word = |token: &Token| &text[token.start..token.end];
+            let adds = |token: &&Token| token.kind == Kind::Open || word(token) == "|";
+            let few = value.iter().filter(adds).count() <= FEW;
+            *sets += 1;
+            // The value passes through a filter that bounds its nesting; see `nesting`.
+            let wrap = !few || *sets > FEW_SETS || word(&tokens[2]) == ".";
+            expression(out, text, target, from);
+            out.push_str(if wrap { " (" } else { "" });
+            expression(out, text, value, tokens[sign].end);
+            if wrap {
+                out.push_str(")|");
+                out.push_str(if few { BOUNDED } else { BOUNDED_NOW });
+            }
+        }
+        None => expression(out, text, body, from),
+    }
     out.push_str(&text[until..end]);
     Some(end)
+}
+
+/// The index of the `=` of `set target = value`.
+fn assignment(text: &str, tokens: &[Token]) -> Option<usize> {
+    let word = |token: &Token| &text[token.start..token.end];
+    let first = tokens.first().map(word)?;
+    let sign = tokens.iter().position(|token| token.kind == Kind::Operator && word(token) == "=")?;
+    let flat = tokens[..sign].iter().all(|token| token.kind != Kind::Open);
+    (first == "set" && flat && (2..tokens.len() - 1).contains(&sign)).then_some(sign)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -327,7 +361,7 @@ mod tests {
             "{% raw %}{% generation %}{{ +x }}{% endraw %}",
             "{{ unfinished + 'x",
             "{% generation",
-            "{{ 'generation' }}{% set generation = 1 %}",
+            "{{ 'generation' }}{% set generation = 1 %}{% set x %}y{% endset %}",
         ] {
             assert_eq!(prepare(source), source);
         }
@@ -337,13 +371,16 @@ mod tests {
     fn each_peculiarity_is_rewritten() {
         for (source, want) in [
             ("a\r\nb\rc", "a\nb\nc"),
+            ("{%- set ns.x = [ns.x] -%}", "{%- set ns.x = ( [ns.x])|__bounded -%}"),
+            ("{% set ns.x = '%s' % a if b %}", "{% set ns.x = ( '%s'|__percent( a) if b)|__bounded %}"),
+            ("{% set ns.x = [[[[[[[[[1]]]]]]]]] %}", "{% set ns.x = ( [[[[[[[[[1]]]]]]]]])|__bounded_now %}"),
             ("{%- generation -%}x{%endgeneration%}", "{%- with -%}x{%endwith%}"),
             ("{% raw %}\nx{% endraw %}", "{% raw %}\n\nx{% endraw %}"),
             ("{% raw -%}\nx{%- endraw %}", "{% raw -%}\nx{%- endraw %}"),
-            ("{{ '%s' % x }}", "{{ '%s' |__percent( x) }}"),
+            ("{{ '%s' % x }}", "{{ '%s'|__percent( x) }}"),
             (
                 "{{ '%s-%s' % (a.b, '%d' % c[0]|f) ~ d }}",
-                "{{ '%s-%s' |__percent( (a.b, '%d' |__percent( c[0]|f))) ~ d }}",
+                "{{ '%s-%s'|__percent( (a.b, '%d'|__percent( c[0]|f))) ~ d }}",
             ),
             ("{{ +x + (+1) }}", "{{  x + ( 1) }}"),
             (r"{{ '\d\/\a' }}", "{{ '\\\\d\\\\/\u{7}' }}"),

@@ -67,7 +67,7 @@ impl Moment {
 
     /// ISO 8601 year and week.
     fn iso_week(&self) -> (i64, u32) {
-        let week = (self.yearday + 9 - (self.weekday + 1)) / 7;
+        let week = (self.yearday + 10 - (self.weekday + 1)) / 7;
         let long = |year: i64| {
             let p = |y: i64| (y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400)).rem_euclid(7);
             p(year) == 4 || p(year - 1) == 3

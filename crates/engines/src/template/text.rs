@@ -39,7 +39,7 @@ impl<'a> Text<'a> {
     /// Called for each item of a container, at its nesting depth.
     pub(super) fn item(&mut self, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
-            return Err(too_deep());
+            return Err(too_deep(MAX_DEPTH));
         }
         self.items += 1;
         if self.buf.len() - self.paid >= STRIDE || self.items >= STRIDE {

@@ -47,21 +47,6 @@ pub(super) fn is_space(ch: char) -> bool {
     ch.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&ch)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_are_those_of_python() {
-        assert!(is_printable('é') && is_printable('漢') && is_printable(' '));
-        assert!(!is_printable('\u{a0}') && !is_printable('\u{200b}') && !is_printable('\u{7f}'));
-        assert!(!is_printable('\u{e000}') && !is_printable('\u{378}'));
-        assert!(is_digit('²') && !is_decimal('²') && is_decimal('٣'));
-        assert!(is_numeric('½') && !is_digit('½') && is_numeric('三'));
-        assert!(is_space('\u{1c}') && is_space('\u{3000}') && !is_space('\u{200b}'));
-    }
-}
-
 /// Characters that `repr` escapes.
 #[rustfmt::skip]
 const NOT_PRINTABLE: &[(u32, u32)] = &[
@@ -255,3 +240,18 @@ const NUMERIC: &[(u32, u32)] = &[
     (0x2092a,0x2092a), (0x20983,0x20983), (0x2098c,0x2098c), (0x2099c,0x2099c), (0x20aea,0x20aea), (0x20afd,0x20afd),
     (0x20b19,0x20b19), (0x22390,0x22390), (0x22998,0x22998), (0x23b1b,0x23b1b), (0x2626d,0x2626d), (0x2f890,0x2f890),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_those_of_python() {
+        assert!(is_printable('é') && is_printable('漢') && is_printable(' '));
+        assert!(!is_printable('\u{a0}') && !is_printable('\u{200b}') && !is_printable('\u{7f}'));
+        assert!(!is_printable('\u{e000}') && !is_printable('\u{378}'));
+        assert!(is_digit('²') && !is_decimal('²') && is_decimal('٣'));
+        assert!(is_numeric('½') && !is_digit('½') && is_numeric('三'));
+        assert!(is_space('\u{1c}') && is_space('\u{3000}') && !is_space('\u{200b}'));
+    }
+}

@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn digits_follow_the_width_of_the_interval() {
         // So narrow that three digits would collapse it.
-        assert_eq!(ratio_ci(&estimate_of(3.4213, 3.4201, 3.4225)), "3.421x [3.420, 3.423]");
+        assert_eq!(ratio_ci(&estimate_of(3.4213, 3.4201, 3.4226)), "3.421x [3.420, 3.423]");
         // So wide that the third digit says nothing.
         assert_eq!(duration_ci(&estimate_of(1.5e6, 0.3e6, 7.2e6)), "1.5 ms [0.3, 7.2]");
         assert_eq!(ratio_ci(&estimate_of(120.0, 35.0, 410.0)), "120x [35, 410]");
