@@ -47,7 +47,7 @@ fn series(name: &str, points: &[(f64, f64, f64)]) -> Series {
                 x,
                 y,
                 lower: (relative > 0.0).then(|| y / (1.0 + relative)),
-                upper: (relative > 0.0).then(|| y * (1.0 + relative)),
+                upper: (relative > 0.0).then_some(y * (1.0 + relative)),
             })
             .collect(),
         reference: false,
