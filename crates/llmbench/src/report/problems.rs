@@ -12,7 +12,7 @@ pub struct Problem {
     pub status: Status,
     /// As it was reported; may be empty and may have many lines.
     pub error: String,
-    /// Sorted, each once.
+    /// In the order of the records, each once.
     pub cells: Vec<String>,
 }
 
@@ -53,27 +53,23 @@ impl Problem {
 
 /// The problems of one experiment, or of all; failures first, then in the order of the records.
 pub fn of(records: &[Record], experiment_id: Option<u32>) -> Vec<Problem> {
-    let mut groups: Vec<(Status, &str, BTreeSet<&str>)> = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut seen = BTreeSet::new();
     for record in records {
         if record.status == Status::Ok || experiment_id.is_some_and(|id| id != record.experiment_id) {
             continue;
         }
         let error = record.error.as_deref().unwrap_or("");
-        match groups.iter_mut().find(|(status, message, _)| *status == record.status && *message == error) {
-            Some((_, _, cells)) => {
-                cells.insert(&record.cell_id);
-            }
-            None => groups.push((record.status, error, BTreeSet::from([record.cell_id.as_str()]))),
+        let known = problems.iter().position(|p| p.status == record.status && p.error == error);
+        let group = known.unwrap_or(problems.len());
+        if known.is_none() {
+            problems.push(Problem { status: record.status, error: error.to_owned(), cells: Vec::new() });
+        }
+        // A cell has a row for each of its metrics.
+        if seen.insert((group, record.cell_id.as_str())) {
+            problems[group].cells.push(record.cell_id.clone());
         }
     }
-    let mut problems: Vec<Problem> = groups
-        .into_iter()
-        .map(|(status, error, cells)| Problem {
-            status,
-            error: error.to_owned(),
-            cells: cells.into_iter().map(str::to_owned).collect(),
-        })
-        .collect();
     problems.sort_by_key(|p| !p.is_failure());
     problems
 }

@@ -28,7 +28,9 @@ fn native_rows_are_measured_and_python_rows_name_the_remedy() {
     for record in of("native") {
         // Their reference is a Python row, so what they give is measured and cannot be checked.
         assert!(record["status"] == "ok" || record["status"] == "unchecked", "{record}");
-        assert!(record["estimate"]["point"].as_f64().unwrap() > 0.0, "{record}");
+        // The serial fraction alone can be negative: a speed-up beyond the number of threads is noise.
+        let point = record["estimate"]["point"].as_f64().unwrap();
+        assert!(point > 0.0 || record["metric"] == "serial_fraction" && point.is_finite(), "{record}");
     }
     for record in of("python") {
         assert_eq!(record["status"], "error", "{record}");

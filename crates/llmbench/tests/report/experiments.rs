@@ -46,7 +46,7 @@ fn series(name: &str, points: &[(f64, f64, f64)]) -> Series {
             .map(|&(x, y, relative)| Point {
                 x,
                 y,
-                lower: (relative > 0.0).then(|| y / (1.0 + relative)),
+                lower: (relative > 0.0).then_some(y / (1.0 + relative)),
                 upper: (relative > 0.0).then_some(y * (1.0 + relative)),
             })
             .collect(),

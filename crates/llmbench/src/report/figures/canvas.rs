@@ -2,6 +2,7 @@
 
 use kuva::render::render::{PathData, Primitive, TextAnchor, TextSpan};
 
+use super::font;
 use super::theme::{Ink, Theme};
 
 /// Where text is held.
@@ -21,6 +22,9 @@ impl From<Anchor> for TextAnchor {
         }
     }
 }
+
+/// Half the size of a marker.
+pub(super) const MARKER: f64 = 4.0;
 
 /// A list of marks in the order in which they are painted.
 pub(super) struct Canvas {
@@ -50,6 +54,13 @@ impl Canvas {
             bold: false,
             color: Some(self.theme.color(ink)),
         });
+    }
+
+    /// Text beside a mark, on a patch of background so that the lines of the grid do not cross it.
+    pub fn label(&mut self, x: f64, y: f64, content: &str, size: u32, ink: Ink) {
+        let height = f64::from(size);
+        self.rect(x - 2.0, y - height * 0.85, font::width(content, size, false) + 4.0, height * 1.15, Ink::Background);
+        self.text(x, y, content, size, Anchor::Start, ink);
     }
 
     /// Bold text. (The raster backend draws only spans of rich text in bold.)
@@ -135,7 +146,7 @@ impl Canvas {
 
     /// A marker whose shape goes with the series, so that colour is not the only difference.
     pub fn marker(&mut self, x: f64, y: f64, shape: usize, ink: Ink) {
-        const R: f64 = 4.0;
+        const R: f64 = MARKER;
         let polygon = |points: &[(f64, f64)]| {
             let path: Vec<String> =
                 points.iter().map(|(dx, dy)| format!("{} {}", snap(x + dx * R), snap(y + dy * R))).collect();

@@ -136,7 +136,7 @@ fn draw_lying(sheet: &mut Sheet, bars: &Bars<'_>) {
         .collect();
     let top = sheet.y;
     let bottom = top + heights.iter().sum::<f64>() + 4.0;
-    sheet.horizontal_axis(&scale, &scale.ticks(7), top, bottom);
+    sheet.horizontal_axis(&scale, &sheet::fitting_ticks(&scale), top, bottom);
     let foot = scale.at(Bars::foot(&scale));
     let mut row_top = top + 2.0;
     for (c, height) in heights.iter().enumerate() {
@@ -145,7 +145,7 @@ fn draw_lying(sheet: &mut Sheet, bars: &Bars<'_>) {
         sheet.canvas.block(left - 12.0, middle, &labels[c], SIZE, Anchor::End, Ink::Text);
         let present: Vec<usize> = (0..bars.points.len()).filter(|&s| bars.points[s][c].is_some()).collect();
         if present.is_empty() {
-            sheet.canvas.text(left + 8.0, middle + 4.0, "not measured", SMALL, Anchor::Start, Ink::Muted);
+            sheet.canvas.label(left + 8.0, middle + 4.0, "not measured", SMALL, Ink::Muted);
         }
         let first = middle - LYING * present.len() as f64 / 2.0;
         for (k, s) in present.into_iter().enumerate() {
@@ -158,7 +158,7 @@ fn draw_lying(sheet: &mut Sheet, bars: &Bars<'_>) {
                 beyond = beyond.max(scale.at(upper));
                 sheet.canvas.interval((scale.at(lower), y), (scale.at(upper), y), 4.0, open, Ink::Interval);
             }
-            sheet.canvas.text(beyond + 7.0, y + 4.0, &number(&point), SMALL, Anchor::Start, Ink::Text);
+            sheet.canvas.label(beyond + 7.0, y + 4.0, &number(&point), SMALL, Ink::Text);
         }
     }
     sheet.canvas.line((foot, top), (foot, bottom), Ink::Axis, 1.0);

@@ -3,7 +3,7 @@
 use llmbench_core::record::{Figure, Point};
 
 use super::super::text;
-use super::canvas::Anchor;
+use super::canvas::{Anchor, MARKER};
 use super::font;
 use super::scale::{self, Scale};
 use super::sheet::{self, MARGIN, SIZE, Sheet, WIDTH};
@@ -12,11 +12,15 @@ use super::theme::Ink;
 const HEIGHT: f64 = 330.0;
 /// Between the names of two lines.
 const PITCH: f64 = 15.0;
+/// The key before a name: the marker of its line.
+const KEY: f64 = 16.0;
 
 /// A line's name, where it wants to stand and where it stands.
 struct Name {
     lines: Vec<String>,
     ink: Ink,
+    /// Of its markers; a reference has none.
+    shape: Option<usize>,
     wanted: f64,
     placed: f64,
     end_x: f64,
@@ -47,12 +51,12 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
 
     let mut names: Vec<Name> = Vec::new();
     for (s, points) in series.iter().enumerate() {
-        let lines = font::wrap(&text::one_line(&figure.series[s].name), SIZE, false, 190.0, 3);
+        let lines = font::wrap(&text::one_line(&figure.series[s].name), SIZE, false, 180.0, 3);
         if points.is_empty() || lines.is_empty() {
             continue;
         }
-        let ink = if figure.series[s].reference { Ink::Muted } else { inks[s] };
-        names.push(Name { lines, ink, wanted: 0.0, placed: 0.0, end_x: 0.0 });
+        let shape = (!figure.series[s].reference).then_some(s);
+        names.push(Name { lines, ink: inks[s], shape, wanted: 0.0, placed: 0.0, end_x: 0.0 });
     }
     let column = font::widest(names.iter().flat_map(|n| &n.lines).map(String::as_str), SIZE, false);
     let height = HEIGHT.max(names.iter().map(Name::height).sum::<f64>() + 10.0);
@@ -62,7 +66,7 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     let y = Scale::covering(series.iter().flatten().flat_map(sheet::extent), figure.y.log, bottom, top);
     let y_ticks = y.ticks(6);
     let left = MARGIN + font::widest(y_ticks.iter().map(|(_, l)| l.as_str()), SIZE, false) + 10.0;
-    let right = WIDTH - MARGIN - column - 34.0;
+    let right = WIDTH - MARGIN - column - KEY - 34.0;
     let mut xs: Vec<f64> = series.iter().flatten().map(|p| p.x).collect();
     xs.sort_by(f64::total_cmp);
     xs.dedup();
@@ -84,6 +88,10 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         for point in points {
             if let Some((lower, upper, open)) = sheet::bounds(point, &y) {
                 let px = x.at(point.x);
+                // An interval that is smaller than the marker would only blur its outline.
+                if !reference && (y.at(lower) - y.at(upper)).abs() <= 2.0 * MARKER {
+                    continue;
+                }
                 sheet.canvas.interval((px, y.at(lower)), (px, y.at(upper)), 4.0, open, inks[s]);
             }
         }
@@ -110,7 +118,13 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
                 None,
             );
         }
-        sheet.canvas.block(from, name.placed, &name.lines, SIZE, Anchor::Start, name.ink);
+        match name.shape {
+            Some(shape) => sheet.canvas.marker(from + 5.0, name.placed, shape, name.ink),
+            None => {
+                sheet.canvas.dashed((from, name.placed), (from + 10.0, name.placed), name.ink, 1.5, Some("4,2"));
+            }
+        }
+        sheet.canvas.block(from + KEY, name.placed, &name.lines, SIZE, Anchor::Start, Ink::Text);
     }
     sheet.y = sheet.axis_label(&figure.x.label, left, right, bottom);
 }
@@ -160,7 +174,7 @@ mod tests {
 
     #[test]
     fn names_keep_their_order_and_do_not_touch() {
-        let name = |wanted| Name { lines: vec!["n".into()], ink: Ink::Text, wanted, placed: 0.0, end_x: 0.0 };
+        let name = |wanted| Name { lines: vec!["n".into()], ink: Ink::Text, shape: None, wanted, placed: 0.0, end_x: 0.0 };
         let mut names: Vec<Name> = [100.0, 101.0, 99.0, 100.5, 5.0, 299.0, 300.0].map(name).into_iter().collect();
         place(&mut names, 0.0, 300.0);
         for pair in names.windows(2) {

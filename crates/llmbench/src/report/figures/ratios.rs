@@ -48,7 +48,7 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         .collect();
     let top = sheet.y;
     let bottom = top + heights.iter().sum::<f64>() + 4.0;
-    sheet.horizontal_axis(&scale, &scale.ticks(7), top, bottom);
+    sheet.horizontal_axis(&scale, &sheet::fitting_ticks(&scale), top, bottom);
     let one = scale.at(1.0);
     sheet.canvas.dashed((one, top), (one, bottom), Ink::Reference, 1.5, Some("5,4"));
 
@@ -59,17 +59,18 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         sheet.canvas.block(left - 14.0, middle, &labels[c], SIZE, Anchor::End, Ink::Text);
         let present: Vec<usize> = (0..points.len()).filter(|&s| points[s][c].is_some()).collect();
         if present.is_empty() {
-            sheet.canvas.text(left + 8.0, middle + 4.0, "not measured", SMALL, Anchor::Start, Ink::Muted);
+            sheet.canvas.label(left + 8.0, middle + 4.0, "not measured", SMALL, Ink::Muted);
         }
         let first = middle - PITCH * (present.len() as f64 - 1.0) / 2.0;
         for (k, s) in present.into_iter().enumerate() {
             let Some(point) = points[s][c] else { continue };
             let y = first + PITCH * k as f64;
+            // The interval on top of the marker: a narrow one must not hide behind it.
+            sheet.canvas.marker(scale.at(point.y), y, s, inks[s]);
             if let Some((lower, upper, open)) = sheet::bounds(&point, &scale) {
                 sheet.canvas.line((scale.at(lower), y), (scale.at(upper), y), inks[s], 2.0);
-                sheet.canvas.interval((scale.at(lower), y), (scale.at(upper), y), 5.0, open, inks[s]);
+                sheet.canvas.interval((scale.at(lower), y), (scale.at(upper), y), 6.0, open, inks[s]);
             }
-            sheet.canvas.marker(scale.at(point.y), y, s, inks[s]);
             sheet.canvas.text(WIDTH - MARGIN, y + 4.25, &numbers[s][c], SIZE, Anchor::End, Ink::Text);
         }
     }

@@ -213,6 +213,17 @@ pub(super) fn bounds(point: &Point, scale: &Scale) -> Option<(f64, f64, bool)> {
     }
 }
 
+/// Ticks of a horizontal axis, as many as have room for their labels.
+pub(super) fn fitting_ticks(scale: &Scale) -> Vec<(f64, String)> {
+    let fits = |ticks: &[(f64, String)]| {
+        ticks.windows(2).all(|pair| {
+            let room = font::width(&pair[0].1, SIZE, false) / 2.0 + font::width(&pair[1].1, SIZE, false) / 2.0 + 10.0;
+            scale.at(pair[1].0) - scale.at(pair[0].0) >= room
+        })
+    };
+    (2..8).rev().map(|about| scale.ticks(about)).find(|ticks| fits(ticks)).unwrap_or_else(|| scale.ticks(1))
+}
+
 /// The unit in the parentheses that end an axis label: `ms` of `time per request (ms)`.
 pub(super) fn unit(axis: &Axis) -> Option<&str> {
     let inside = axis.label.trim_end().strip_suffix(')')?;

@@ -58,7 +58,7 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         labels.iter().map(|l| (l.len() as f64 * 14.5 + 8.0).max(THICKNESS + 14.0 + below)).collect();
     let top = sheet.y;
     let bottom = top + heights.iter().sum::<f64>() + 4.0;
-    sheet.horizontal_axis(&scale, &scale.ticks(7), top, bottom);
+    sheet.horizontal_axis(&scale, &sheet::fitting_ticks(&scale), top, bottom);
 
     let mut row_top = top + 2.0;
     for (c, height) in heights.iter().enumerate() {
@@ -66,12 +66,14 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         row_top += height;
         sheet.canvas.block(left - 12.0, middle, &labels[c], SIZE, Anchor::End, Ink::Text);
         let Some(sum) = sums[c] else {
-            sheet.canvas.text(left + 8.0, middle + 4.0, "not measured", SMALL, Anchor::Start, Ink::Muted);
+            sheet.canvas.label(left + 8.0, middle + 4.0, "not measured", SMALL, Ink::Muted);
             continue;
         };
         let bar = middle - THICKNESS / 2.0;
         let mut start = 0.0;
         let mut reached = sum;
+        // Painted after all segments, or the next one would cover half of each.
+        let mut whiskers = Vec::new();
         for &i in &parts {
             let Some(point) = sheet::point_at(&figure.series[i], c) else { continue };
             let end = start + point.y.max(0.0);
@@ -86,7 +88,7 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
                 let (from, to) = (scale.at(start + lower), if open { scale.to } else { scale.at(start + upper) });
                 // Narrower than its own caps an interval is a smudge.
                 if to - from > 2.5 {
-                    sheet.canvas.interval((from, middle), (to, middle), 4.0, open, Ink::Interval);
+                    whiskers.push((from, to, open));
                     room = from - x0 - 6.0;
                 }
                 reached = reached.max(start + upper);
@@ -100,6 +102,9 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
                 sheet.canvas.text(x, middle + 4.0, &share, SMALL, Anchor::Middle, Ink::OnSeries(color));
             }
             start = end;
+        }
+        for (from, to, open) in whiskers {
+            sheet.canvas.interval((from, middle), (to, middle), 4.0, open, Ink::Interval);
         }
         for &i in &wholes {
             let Some(point) = sheet::point_at(&figure.series[i], c) else { continue };
