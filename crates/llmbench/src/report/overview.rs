@@ -17,19 +17,24 @@ pub struct Item {
 
 /// Facts that the banner shows when they are known, by the beginning of their key, in this order. All facts are in the
 /// full list below it.
-const BANNER: [&str; 12] = [
+const BANNER: [&str; 17] = [
     "cpu.model",
     "cpu.cores",
-    "cpu.logical",
     "cpu.effective",
+    "cgroup.cpu.quota",
     "cpu.governor",
     "cpu.turbo",
+    "cpu.virtualization",
+    "cpu.busy",
     "load",
     "pressure.cpu",
-    "cgroup.cpu",
+    "cpu.steal",
     "memory.total",
+    "memory.available",
     "gpu",
-    "os",
+    "os.kernel",
+    "os.container",
+    "clock.source",
 ];
 
 /// The banner: the run, the facts of the machine that matter most, the interpreters, the noise floor.

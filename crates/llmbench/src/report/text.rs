@@ -63,7 +63,7 @@ pub fn wrap(text: &str, limit: usize) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut line = String::new();
     let mut used = 0;
-    for word in text.split(' ').filter(|w| !w.is_empty()) {
+    for word in words(text, limit) {
         let needed = width(word);
         let gap = usize::from(used > 0);
         if used + gap + needed <= limit {
@@ -105,12 +105,45 @@ pub fn wrap(text: &str, limit: usize) -> Vec<String> {
     out
 }
 
+/// The words of a text. An interval `[1.20, 1.27]` and a figure with its unit `1.23 ms` are one word, as far as they fit
+/// on a line.
+fn words(text: &str, limit: usize) -> Vec<&str> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let mut start = 0;
+    for end in text.match_indices(' ').map(|(at, _)| at).chain([text.len()]) {
+        if end > start {
+            match ranges.last_mut() {
+                Some((first, last))
+                    if *last + 1 == start
+                        && belong(&text[*first..*last], &text[start..end])
+                        && width(&text[*first..end]) <= limit =>
+                {
+                    *last = end;
+                }
+                _ => ranges.push((start, end)),
+            }
+        }
+        start = end + 1;
+    }
+    ranges.into_iter().map(|(first, last)| &text[first..last]).collect()
+}
+
+fn belong(a: &str, b: &str) -> bool {
+    let is_number = |s: &str| {
+        s.starts_with(|c: char| c.is_ascii_digit()) && s.chars().all(|c| c.is_ascii_digit() || ".,".contains(c))
+    };
+    let opens = a.starts_with('[') && a.ends_with(',') && !a.contains(']');
+    let unit = b.trim_end_matches(['.', ',', ';', ':', ')']);
+    (opens && b.contains(']')) || (is_number(a) && matches!(unit, "ns" | "µs" | "ms" | "s" | "min" | "h"))
+}
+
 /// A word cut after its separators, and parts that are still longer than `limit` cut anywhere.
 fn parts(word: &str, limit: usize) -> Vec<String> {
     let mut out = Vec::new();
     let mut part = String::new();
     let mut used = 0;
-    for c in word.chars() {
+    let mut chars = word.chars().peekable();
+    while let Some(c) = chars.next() {
         let w = c.width().unwrap_or(0);
         if used + w > limit {
             out.push(std::mem::take(&mut part));
@@ -118,7 +151,9 @@ fn parts(word: &str, limit: usize) -> Vec<String> {
         }
         part.push(c);
         used += w;
-        if matches!(c, '.' | '_' | '/' | '-' | ':' | ',') {
+        // A separator between digits is part of a number.
+        let ends = matches!(c, '.' | '_' | '/' | '-' | ':' | ',') && !chars.peek().is_some_and(char::is_ascii_digit);
+        if ends {
             out.push(std::mem::take(&mut part));
             used = 0;
         }
@@ -160,6 +195,14 @@ mod tests {
         assert_eq!(wrap("", 10), [""]);
         // Two columns each, so that two fit into five.
         assert_eq!(wrap("分词分词", 5), ["分词", "分词"]);
+    }
+
+    #[test]
+    fn an_interval_and_a_figure_with_its_unit_stay_together() {
+        assert_eq!(wrap("it takes 163 ms [161, 166] now", 14), ["it takes", "163 ms", "[161, 166] now"]);
+        assert_eq!(wrap("1,930 [1,910, 1,950]", 15), ["1,930", "[1,910, 1,950]"]);
+        assert_eq!(wrap("[1,910, 1,950]", 8), ["[1,910,", "1,950]"]);
+        assert_eq!(wrap("at 2.5x in v0.23.1", 8), ["at 2.5x", "in", "v0.23.1"]);
     }
 
     #[test]

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn names_keep_their_order_and_do_not_touch() {
-        let name = |wanted| Name { lines: vec!["n".into()], ink: Ink::Text, shape: None, wanted, placed: 0.0, end_x: 0.0 };
+        let name =
+            |wanted| Name { lines: vec!["n".into()], ink: Ink::Text, shape: None, wanted, placed: 0.0, end_x: 0.0 };
         let mut names: Vec<Name> = [100.0, 101.0, 99.0, 100.5, 5.0, 299.0, 300.0].map(name).into_iter().collect();
         place(&mut names, 0.0, 300.0);
         for pair in names.windows(2) {
