@@ -1,7 +1,7 @@
 //! Limits that a control group puts on the process, in version 1 and 2 of the interface (Linux, Documentation/admin-guide/
 //! cgroup-v1 and cgroup-v2.rst).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::Roots;
 use super::roots::{read, value_of};
@@ -48,8 +48,10 @@ impl Groups {
             ours.then_some(path)
         })?;
         let (mounted, at) = mounts.lines().find_map(|line| mount(line, controller, version))?;
-        // In a container the mount often shows only the group itself: then its folder is the mount.
+        // In a container the mount often shows only the group itself: then its folder is the mount. A group outside the
+        // namespace is written with `..`, and nothing of it is to be seen.
         let below = Path::new(path).strip_prefix(mounted).unwrap_or(Path::new(""));
+        let below = if below.components().any(|part| part == Component::ParentDir) { Path::new("") } else { below };
         let top = roots.locate(at);
         let folders = below.ancestors().map(|part| top.join(part)).filter(|folder| folder.is_dir()).collect();
         Some(Self { folders, version })
@@ -144,6 +146,29 @@ mod tests {
         assert_eq!(cpu.quota(), Some(1.5));
         assert_eq!(cpu.throttling(), Some(Throttling { periods: 40, throttled: 10, throttled_ns: 2_500_000 }));
         assert_eq!(Groups::of(&roots, "memory").unwrap().memory_limit(), Some(1 << 30));
+    }
+
+    #[test]
+    fn version_2_passes_groups_without_a_limit() {
+        let (_folder, roots) = tree(&[
+            ("proc/self/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", V2_MOUNT),
+            ("sys/fs/cgroup/a/cpu.max", "250000 100000\n"),
+            ("sys/fs/cgroup/a/b/cpu.max", "max 100000\n"),
+        ]);
+        assert_eq!(Groups::of(&roots, "cpu").unwrap().quota(), Some(2.5));
+    }
+
+    /// The process was moved out of the namespace that it reads: only the mount is to be seen.
+    #[test]
+    fn a_group_outside_the_namespace() {
+        let (_folder, roots) = tree(&[
+            ("proc/self/cgroup", "0::/../other\n"),
+            ("proc/self/mountinfo", V2_MOUNT),
+            ("sys/fs/cgroup/cpu.max", "300000 100000\n"),
+            ("sys/fs/other/cpu.max", "100000 100000\n"),
+        ]);
+        assert_eq!(Groups::of(&roots, "cpu").unwrap().quota(), Some(3.0));
     }
 
     #[test]

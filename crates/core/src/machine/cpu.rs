@@ -7,6 +7,8 @@ use super::cgroup::Groups;
 use super::facts::{Facts, percent};
 use super::roots::{members, value_of};
 
+const ASK_THE_HOST: &str = "virtual machines hide it: ask on the host (cpupower frequency-info)";
+
 /// How many cores there are.
 pub(super) struct Cores {
     pub logical: u32,
@@ -18,6 +20,7 @@ pub(super) fn probe(roots: &Roots, facts: &mut Facts) -> Cores {
     facts.info_or_unknown("cpu.model", "CPU", model(&cpuinfo));
     let cores = count(roots, &cpuinfo, facts);
     frequency(roots, facts);
+    turbo(roots, facts);
     virtualization(roots, &cpuinfo, facts);
     cores
 }
@@ -32,15 +35,19 @@ fn model(cpuinfo: &str) -> Option<String> {
     Some(format!("Arm, implementer {implementer}, part {part}"))
 }
 
+fn online(roots: &Roots) -> Option<Vec<u32>> {
+    roots.sys("devices/system/cpu/online").and_then(|list| members(&list))
+}
+
 fn count(roots: &Roots, cpuinfo: &str, facts: &mut Facts) -> Cores {
-    let online = roots.sys("devices/system/cpu/online").and_then(|list| members(&list)).or_else(|| {
+    let online = online(roots).or_else(|| {
         let processors = cpuinfo.lines().filter(|line| line.starts_with("processor")).count() as u32;
         (processors > 0).then(|| (0..processors).collect())
     });
     let fallback = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     let logical = online.as_ref().map_or_else(fallback, |online| online.len() as u32);
     facts.info("cpu.logical", "logical cores", logical.to_string());
-    physical(roots, online.as_deref(), facts);
+    physical(roots, online.as_deref(), is_virtual(roots, cpuinfo), facts);
 
     let allowed = roots
         .proc("self/status")
@@ -72,7 +79,9 @@ fn count(roots: &Roots, cpuinfo: &str, facts: &mut Facts) -> Cores {
     Cores { logical, effective }
 }
 
-fn physical(roots: &Roots, online: Option<&[u32]>, facts: &mut Facts) {
+/// A virtual machine that shows each logical core as a core of its own may hide that two of them share one.
+fn physical(roots: &Roots, online: Option<&[u32]>, is_virtual: bool, facts: &mut Facts) {
+    const CORES: (&str, &str) = ("cpu.cores", "physical cores");
     let cores: Option<BTreeSet<(String, String)>> = online.and_then(|online| {
         online
             .iter()
@@ -85,12 +94,21 @@ fn physical(roots: &Roots, online: Option<&[u32]>, facts: &mut Facts) {
     });
     match (cores, online) {
         (Some(cores), Some(online)) if cores.len() < online.len() => facts.info(
-            "cpu.cores",
-            "physical cores",
+            CORES.0,
+            CORES.1,
             format!("{}, SMT on ({} threads a core)", cores.len(), online.len().div_ceil(cores.len())),
         ),
-        (Some(cores), Some(_)) => facts.info("cpu.cores", "physical cores", format!("{}, no SMT", cores.len())),
-        _ => facts.unknown("cpu.cores", "physical cores", None),
+        (Some(cores), Some(_)) if !is_virtual => {
+            facts.info(CORES.0, CORES.1, format!("{}, no SMT", cores.len()));
+        }
+        (Some(_), Some(_)) => facts.unknown(
+            CORES.0,
+            CORES.1,
+            Some(
+                "the virtual machine shows no siblings: ask the provider whether two of its cores share a physical one",
+            ),
+        ),
+        _ => facts.unknown(CORES.0, CORES.1, None),
     }
 }
 
@@ -134,17 +152,20 @@ fn cgroup(groups: Option<&Groups>, quota: Option<f64>, allowed: u32, facts: &mut
 
 fn frequency(roots: &Roots, facts: &mut Facts) {
     const GOVERNOR: (&str, &str) = ("cpu.governor", "CPU governor");
-    match roots.sys("devices/system/cpu/cpu0/cpufreq/scaling_governor") {
-        Some(governor) if governor == "performance" => facts.ok(GOVERNOR.0, GOVERNOR.1, governor),
-        Some(governor) => {
-            facts.warn(GOVERNOR.0, GOVERNOR.1, governor, "sudo cpupower frequency-set --governor performance");
-        }
-        None => facts.unknown(
-            GOVERNOR.0,
-            GOVERNOR.1,
-            Some("virtual machines hide it: ask on the host (cpupower frequency-info)"),
-        ),
+    let of_core = |cpu| roots.sys(&format!("devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"));
+    let governors: BTreeSet<String> =
+        online(roots).unwrap_or_else(|| vec![0]).into_iter().filter_map(of_core).collect();
+    let value = governors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if governors.is_empty() {
+        facts.unknown(GOVERNOR.0, GOVERNOR.1, Some(ASK_THE_HOST));
+    } else if value == "performance" {
+        facts.ok(GOVERNOR.0, GOVERNOR.1, value);
+    } else {
+        facts.warn(GOVERNOR.0, GOVERNOR.1, value, "sudo cpupower frequency-set --governor performance");
     }
+}
+
+fn turbo(roots: &Roots, facts: &mut Facts) {
     const TURBO: (&str, &str) = ("cpu.turbo", "turbo");
     let (no_turbo, boost) = ("devices/system/cpu/intel_pstate/no_turbo", "devices/system/cpu/cpufreq/boost");
     let on = |path: &str, command: &str, facts: &mut Facts| {
@@ -159,19 +180,21 @@ fn frequency(roots: &Roots, facts: &mut Facts) {
         (Some("0"), _) => on(no_turbo, "echo 1", facts),
         (_, Some("1")) => on(boost, "echo 0", facts),
         (Some("1"), _) | (_, Some("0")) => facts.ok(TURBO.0, TURBO.1, "off"),
-        _ => {
-            facts.unknown(TURBO.0, TURBO.1, Some("virtual machines hide it: ask on the host (cpupower frequency-info)"))
-        }
+        _ => facts.unknown(TURBO.0, TURBO.1, Some(ASK_THE_HOST)),
     }
 }
 
-fn virtualization(roots: &Roots, cpuinfo: &str, facts: &mut Facts) {
+fn is_virtual(roots: &Roots, cpuinfo: &str) -> bool {
     let flagged = value_of(cpuinfo, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    flagged || roots.sys("hypervisor/type").is_some()
+}
+
+fn virtualization(roots: &Roots, cpuinfo: &str, facts: &mut Facts) {
     let kind = roots.sys("hypervisor/type");
     let product = roots.sys("class/dmi/id/product_name").filter(|product| !product.is_empty());
-    let value = match (flagged || kind.is_some(), kind.or(product)) {
-        (true, Some(name)) => format!("virtual machine ({name})"),
-        (true, None) => "virtual machine (hypervisor flag)".to_owned(),
+    let value = match (is_virtual(roots, cpuinfo), kind.or(product)) {
+        (true, Some(name)) => format!("a virtual machine ({name}): neighbours change its speed"),
+        (true, None) => "a virtual machine: neighbours change its speed".to_owned(),
         (false, _) if cpuinfo.is_empty() => {
             facts.unknown("cpu.virtualization", "virtualization", None);
             return;
@@ -207,7 +230,8 @@ mod tests {
             ("sys/devices/system/cpu/cpu2/topology/core_id", "0"),
             ("sys/devices/system/cpu/cpu3/topology/physical_package_id", "0"),
             ("sys/devices/system/cpu/cpu3/topology/core_id", "1"),
-            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n"),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n"),
             ("sys/devices/system/cpu/cpufreq/boost", "1\n"),
         ]);
         let mut facts = Facts::default();
@@ -229,7 +253,12 @@ mod tests {
         assert_eq!(facts.get("cpu.cores").value, "2, SMT on (2 threads a core)");
         assert_eq!(facts.get("cpu.affinity").value, "3 of 4 cores");
         assert_eq!(facts.get("cgroup.cpu.quota").value, "1.50 cores");
-        assert_eq!(facts.get("cpu.virtualization").value, "virtual machine (hypervisor flag)");
+        assert_eq!(facts.get("cpu.governor").value, "performance, powersave");
+        assert_eq!(
+            facts.get("cpu.governor").remedy.as_deref(),
+            Some("sudo cpupower frequency-set --governor performance")
+        );
+        assert_eq!(facts.get("cpu.virtualization").value, "a virtual machine: neighbours change its speed");
         for key in ["cgroup.cpu.quota", "cgroup.cpu.throttled", "cpu.governor", "cpu.turbo"] {
             let fact = facts.get(key);
             assert_eq!(fact.verdict, FactVerdict::Warn, "{key}");
@@ -261,6 +290,24 @@ mod tests {
         }
     }
 
+    /// Each logical core as a core of its own: true on bare metal, not to be trusted in a virtual machine.
+    #[test]
+    fn siblings_that_may_be_hidden_are_unknown() {
+        for (flags, verdict) in [("fpu sse", FactVerdict::Info), ("fpu hypervisor sse", FactVerdict::Unknown)] {
+            let (_folder, roots) = tree(&[
+                ("proc/cpuinfo", &format!("processor\t: 0\nmodel name\t: Test\nflags\t\t: {flags}\n")),
+                ("sys/devices/system/cpu/online", "0-1\n"),
+                ("sys/devices/system/cpu/cpu0/topology/physical_package_id", "0"),
+                ("sys/devices/system/cpu/cpu0/topology/core_id", "0"),
+                ("sys/devices/system/cpu/cpu1/topology/physical_package_id", "0"),
+                ("sys/devices/system/cpu/cpu1/topology/core_id", "1"),
+            ]);
+            let mut facts = Facts::default();
+            probe(&roots, &mut facts);
+            assert_eq!(facts.get("cpu.cores").verdict, verdict, "{flags}");
+        }
+    }
+
     #[test]
     fn arm_and_intel() {
         assert_eq!(
@@ -269,7 +316,7 @@ mod tests {
         );
         let (_folder, roots) = tree(&[("sys/devices/system/cpu/intel_pstate/no_turbo", "1\n")]);
         let mut facts = Facts::default();
-        frequency(&roots, &mut facts);
+        turbo(&roots, &mut facts);
         assert_eq!(facts.get("cpu.turbo").verdict, FactVerdict::Ok);
     }
 }

@@ -81,11 +81,7 @@ pub(super) mod testing {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let roots = super::super::Roots {
-            proc: folder.path().join("proc"),
-            sys: folder.path().join("sys"),
-            root: folder.path().to_path_buf(),
-        };
+        let roots = super::super::Roots { proc: folder.path().join("proc"), sys: folder.path().join("sys") };
         (folder, roots)
     }
 }

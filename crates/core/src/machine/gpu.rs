@@ -30,10 +30,14 @@ pub struct Gpu {
 
 /// What a GPU did while it was watched.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GpuUsage {
+pub struct GpuUse {
     pub index: u32,
-    /// Mean over the samples, percent; none if the driver gave none.
-    pub mean_percent: Option<f64>,
+    /// `NVIDIA H100 80GB HBM3`; `unknown` if the driver does not say.
+    pub name: String,
+    /// Mean over the samples, percent of the time in which some kernel ran; none if the driver gave no sample.
+    pub mean_utilization_percent: Option<f64>,
+    /// Highest sample, percent.
+    pub max_utilization_percent: Option<u32>,
     pub samples: u32,
 }
 
@@ -44,21 +48,30 @@ pub struct GpuWatch {
     thread: Option<JoinHandle<Vec<Tally>>>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Tally {
+    name: String,
     sum: u64,
+    max: u32,
     samples: u32,
 }
 
 impl Tally {
     fn add(&mut self, percent: u32) {
         self.sum += u64::from(percent);
+        self.max = self.max.max(percent);
         self.samples += 1;
     }
 
-    fn usage(self, index: u32) -> GpuUsage {
-        let mean_percent = (self.samples > 0).then(|| self.sum as f64 / f64::from(self.samples));
-        GpuUsage { index, mean_percent, samples: self.samples }
+    fn usage(self, index: u32) -> GpuUse {
+        let sampled = self.samples > 0;
+        GpuUse {
+            index,
+            name: self.name,
+            mean_utilization_percent: sampled.then(|| self.sum as f64 / f64::from(self.samples)),
+            max_utilization_percent: sampled.then_some(self.max),
+            samples: self.samples,
+        }
     }
 }
 
@@ -67,13 +80,15 @@ impl GpuWatch {
     pub fn start() -> Option<Self> {
         let nvml = library().as_ref().ok()?.clone();
         let count = nvml.device_count().ok().filter(|count| *count > 0)?;
-        Self::watch(count, move |index| nvml.device_by_index(index)?.utilization_rates().map(|rates| rates.gpu))
+        let name = |index| nvml.device_by_index(index)?.name();
+        let names = (0..count).map(|index| name(index).unwrap_or_else(|_| "unknown".to_owned())).collect();
+        Self::watch(names, move |index| nvml.device_by_index(index)?.utilization_rates().map(|rates| rates.gpu))
     }
 
-    fn watch<E>(count: u32, sample: impl Fn(u32) -> Result<u32, E> + Send + 'static) -> Option<Self> {
+    fn watch<E>(names: Vec<String>, sample: impl Fn(u32) -> Result<u32, E> + Send + 'static) -> Option<Self> {
         let (stop, stopped) = channel();
         let work = move || {
-            let mut tallies = vec![Tally::default(); count as usize];
+            let mut tallies: Vec<Tally> = names.into_iter().map(|name| Tally { name, ..Tally::default() }).collect();
             loop {
                 for (index, tally) in (0..).zip(&mut tallies) {
                     if let Ok(percent) = sample(index) {
@@ -89,8 +104,8 @@ impl GpuWatch {
         Some(Self { stop, thread: Some(thread) })
     }
 
-    /// Stops and gives the mean utilization of each GPU.
-    pub fn stop(mut self) -> Vec<GpuUsage> {
+    /// Stops and gives the use of each GPU.
+    pub fn stop(mut self) -> Vec<GpuUse> {
         let tallies = self.join().unwrap_or_default();
         (0..).zip(tallies).map(|(index, tally)| tally.usage(index)).collect()
     }
@@ -118,22 +133,18 @@ pub(super) fn probe(facts: &mut Facts) -> Vec<Gpu> {
             }
             gpus
         }
-        Ok(_) => {
-            facts.info("gpu", "GPU", "none found");
-            Vec::new()
-        }
-        Err(error) if error == NO_LIBRARY => {
-            facts.info("gpu", "GPU", "none found (no NVIDIA driver)");
-            Vec::new()
-        }
-        Err(error) => {
+        Err(error) if error != NO_LIBRARY => {
             facts.add(
                 "gpu",
                 "GPU",
-                format!("the NVIDIA driver does not answer: {error}"),
+                "unknown",
                 FactVerdict::Unknown,
-                Some("see whether nvidia-smi works, and reload the driver if it does not".to_owned()),
+                Some(format!("the NVIDIA driver does not answer ({error}): reload it if nvidia-smi fails too")),
             );
+            Vec::new()
+        }
+        Ok(_) | Err(_) => {
+            facts.info("gpu", "GPU", "none found");
             Vec::new()
         }
     }
@@ -196,29 +207,43 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_gives_the_mean_of_what_it_saw() {
-        // GPU 0 shows 40%; GPU 1 does not answer.
+    fn a_watch_tells_what_it_saw() {
+        // GPU 0 shows 40%, then nothing but 10%; GPU 1 does not answer.
         let asked = Arc::new(AtomicU32::new(0));
         let counter = asked.clone();
-        let watch = GpuWatch::watch(2, move |index| {
-            counter.fetch_add(1, Ordering::SeqCst);
-            if index == 0 { Ok(40) } else { Err(()) }
+        let watch = GpuWatch::watch(vec!["first".to_owned(), "second".to_owned()], move |index| {
+            let before = counter.fetch_add(1, Ordering::SeqCst);
+            match (index, before) {
+                (0, 0) => Ok(40),
+                (0, _) => Ok(10),
+                _ => Err(()),
+            }
         })
         .unwrap();
         while asked.load(Ordering::SeqCst) < 4 {
             std::thread::yield_now();
         }
-        let usage = watch.stop();
-        assert_eq!(usage[0].mean_percent, Some(40.0));
-        assert!(usage[0].samples >= 2);
-        assert_eq!(usage[1], GpuUsage { index: 1, mean_percent: None, samples: 0 });
+        let used = watch.stop();
+        let samples = f64::from(used[0].samples);
+        assert!(samples >= 2.0);
+        assert_eq!(used[0].name, "first");
+        assert_eq!(used[0].mean_utilization_percent, Some((30.0 + 10.0 * samples) / samples));
+        assert_eq!(used[0].max_utilization_percent, Some(40));
+        let silent = GpuUse {
+            index: 1,
+            name: "second".to_owned(),
+            mean_utilization_percent: None,
+            max_utilization_percent: None,
+            samples: 0,
+        };
+        assert_eq!(used[1], silent);
     }
 
     #[test]
     fn a_watch_that_is_dropped_ends_its_thread() {
         let alive = Arc::new(());
         let held = alive.clone();
-        let watch = GpuWatch::watch(1, move |_| {
+        let watch = GpuWatch::watch(vec!["only".to_owned()], move |_| {
             let _held = &held;
             Ok::<u32, ()>(1)
         });

@@ -87,8 +87,13 @@ fn average(roots: &Roots, logical: u32, facts: &mut Facts) {
     match (averages, first) {
         (Some(averages), Some(first)) => {
             let value = format!("{} on {logical} cores", averages.join(", "));
-            if first > 0.5 * f64::from(logical) {
-                facts.warn(LOAD.0, LOAD.1, value, "wait until it has fallen below half of the cores (uptime shows it)");
+            if first > 0.25 * f64::from(logical) {
+                facts.warn(
+                    LOAD.0,
+                    LOAD.1,
+                    value,
+                    "wait until it has fallen below a quarter of the cores (uptime shows it)",
+                );
             } else {
                 facts.ok(LOAD.0, LOAD.1, value);
             }
@@ -156,8 +161,8 @@ mod tests {
         assert_eq!(facts.get("load").verdict, FactVerdict::Warn);
         assert_eq!(facts.get("pressure.cpu").verdict, FactVerdict::Warn);
         assert_eq!(facts.get("cpu.busy").verdict, FactVerdict::Unknown);
-        let mut four = Facts::default();
-        average(&roots, 4, &mut four);
-        assert_eq!(four.get("load").verdict, FactVerdict::Ok);
+        let mut six = Facts::default();
+        average(&roots, 6, &mut six);
+        assert_eq!(six.get("load").verdict, FactVerdict::Ok);
     }
 }

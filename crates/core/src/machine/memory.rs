@@ -5,7 +5,7 @@ use super::cgroup::Groups;
 use super::facts::{Facts, bytes};
 use super::roots::{members, value_of};
 
-/// Two models with their engines and workers need about this much.
+/// Two models with their engines and workers need about this much; with less, workers swap or are killed.
 const ENOUGH: u64 = 2 << 30;
 
 pub(super) fn probe(roots: &Roots, facts: &mut Facts) {
@@ -44,7 +44,7 @@ pub(super) fn probe(roots: &Roots, facts: &mut Facts) {
 
 fn enough(key: &str, title: &str, size: Option<u64>, remedy: &str, facts: &mut Facts) {
     match size {
-        Some(size) if size < ENOUGH => facts.warn(key, title, bytes(size), remedy),
+        Some(size) if size < ENOUGH => facts.bad(key, title, bytes(size), remedy),
         Some(size) => facts.ok(key, title, bytes(size)),
         None => facts.unknown(key, title, None),
     }
@@ -116,7 +116,7 @@ mod tests {
         probe(&roots, &mut facts);
         let shown = |key: &str| (facts.get(key).value.as_str(), facts.get(key).verdict);
         assert_eq!(shown("memory.total"), ("4.0 GiB", FactVerdict::Info));
-        assert_eq!(shown("memory.available"), ("1.0 GiB", FactVerdict::Warn));
+        assert_eq!(shown("memory.available"), ("1.0 GiB", FactVerdict::Bad));
         assert_eq!(shown("cgroup.memory.limit"), ("3.0 GiB", FactVerdict::Ok));
         assert_eq!(shown("memory.swap"), ("1.0 GiB", FactVerdict::Warn));
         assert_eq!(shown("memory.huge_pages"), ("madvise", FactVerdict::Info));

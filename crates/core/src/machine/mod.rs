@@ -12,13 +12,14 @@ mod load;
 mod memory;
 mod roots;
 mod snapshot;
+mod steadiness;
 mod system;
 
 use std::path::Path;
 
 use crate::record::{Fact, FactVerdict};
 
-pub use gpu::{Gpu, GpuUsage, GpuWatch};
+pub use gpu::{Gpu, GpuUse, GpuWatch};
 pub use roots::Roots;
 pub use snapshot::Snapshot;
 
@@ -45,13 +46,15 @@ impl Machine {
     }
 }
 
-/// Examines the machine. Takes about 0.2 s, in which the process rests, to see what others do with the CPUs.
+/// Examines the machine. Takes about 0.5 s: for 0.2 s the process rests, to see what others do with the CPUs; for 0.3 s it
+/// works on one core, to see how steady its speed is.
 ///
 /// `folder`: where the run will be written, for the free space; its nearest parent that exists is asked.
 pub fn probe(roots: &Roots, folder: &Path) -> Machine {
     let mut facts = facts::Facts::default();
     let cores = cpu::probe(roots, &mut facts);
     load::probe(roots, cores.logical, &mut facts);
+    steadiness::probe(&mut facts);
     memory::probe(roots, &mut facts);
     let boot_id = system::probe(roots, folder, &mut facts);
     clock::probe(roots, &mut facts);

@@ -9,13 +9,11 @@ pub struct Roots {
     pub proc: PathBuf,
     /// `/sys`
     pub sys: PathBuf,
-    /// `/`, for the files that container runtimes leave there.
-    pub root: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { proc: PathBuf::from("/proc"), sys: PathBuf::from("/sys"), root: PathBuf::from("/") }
+        Self { proc: PathBuf::from("/proc"), sys: PathBuf::from("/sys") }
     }
 }
 
@@ -36,7 +34,8 @@ impl Roots {
         if let Ok(rest) = path.strip_prefix("/sys") {
             self.sys.join(rest)
         } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+            // The kernel shows each process its root folder below /proc.
+            self.proc.join("self/root").join(path.strip_prefix("/").unwrap_or(path))
         }
     }
 }
@@ -95,8 +94,8 @@ mod tests {
 
     #[test]
     fn paths_are_found_below_the_roots() {
-        let roots = Roots { proc: "p".into(), sys: "s".into(), root: "r".into() };
+        let roots = Roots { proc: "p".into(), sys: "s".into() };
         assert_eq!(roots.locate("/sys/fs/cgroup"), PathBuf::from("s/fs/cgroup"));
-        assert_eq!(roots.locate("/mnt/cgroup"), PathBuf::from("r/mnt/cgroup"));
+        assert_eq!(roots.locate("/mnt/cgroup"), PathBuf::from("p/self/root/mnt/cgroup"));
     }
 }

@@ -8,7 +8,7 @@ use super::roots::value_of;
 
 /// A full run writes some tens of megabytes; environments and models some gigabytes.
 const ENOUGH_DISK: u64 = 2 << 30;
-const TOO_LITTLE_DISK: u64 = 200 << 20;
+const TOO_LITTLE_DISK: u64 = 500_000_000;
 
 /// Workers, pipes and shared libraries of a crew stay far below this.
 const ENOUGH_FILES: u64 = 256;
@@ -42,9 +42,9 @@ fn container(roots: &Roots, facts: &mut Facts) {
     let cgroup = roots.proc("self/cgroup").unwrap_or_default();
     let by_group =
         names.iter().find(|(_, marks)| marks.iter().any(|mark| cgroup.contains(mark))).map(|(name, _)| *name);
-    let by_file = if roots.root.join(".dockerenv").exists() {
+    let by_file = if roots.locate("/.dockerenv").exists() {
         Some("Docker")
-    } else if roots.root.join("run/.containerenv").exists() {
+    } else if roots.locate("/run/.containerenv").exists() {
         Some("Podman")
     } else {
         None
@@ -93,18 +93,19 @@ fn disk(folder: &Path, facts: &mut Facts) {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let space = absolute.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
     match space.map(|space| space.f_bavail.saturating_mul(space.f_frsize)) {
-        Some(free) => judge_disk(free, facts),
+        Some(free) => judge_disk(DISK, free, facts),
         None => facts.unknown(DISK.0, DISK.1, None),
     }
-    fn judge_disk(free: u64, facts: &mut Facts) {
-        let remedy = "free space, or name a folder on another disk with --output";
-        if free < TOO_LITTLE_DISK {
-            facts.bad(DISK.0, DISK.1, bytes(free), remedy);
-        } else if free < ENOUGH_DISK {
-            facts.warn(DISK.0, DISK.1, bytes(free), remedy);
-        } else {
-            facts.ok(DISK.0, DISK.1, bytes(free));
-        }
+}
+
+fn judge_disk((key, title): (&str, &str), free: u64, facts: &mut Facts) {
+    let remedy = "free space, or name a folder on another disk with --output";
+    if free < TOO_LITTLE_DISK {
+        facts.bad(key, title, bytes(free), remedy);
+    } else if free < ENOUGH_DISK {
+        facts.warn(key, title, bytes(free), remedy);
+    } else {
+        facts.ok(key, title, bytes(free));
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
                 "proc/self/limits",
                 "Limit                     Soft Limit           Hard Limit           Units\nMax open files            128                  4096                 files\n",
             ),
-            (".dockerenv", ""),
+            ("proc/self/root/.dockerenv", ""),
         ]);
         let mut facts = Facts::default();
         let boot = probe(&roots, &folder.path().join("not/yet/there"), &mut facts);
@@ -145,6 +146,17 @@ mod tests {
         let mut facts = Facts::default();
         layout(&roots, &mut facts);
         assert_eq!(facts.get("os.aslr").value, "off for this process");
+    }
+
+    #[test]
+    fn a_full_disk_is_bad() {
+        for (free, verdict) in
+            [(499_999_999, FactVerdict::Bad), (500_000_000, FactVerdict::Warn), (2 << 30, FactVerdict::Ok)]
+        {
+            let mut facts = Facts::default();
+            judge_disk(("disk.free", "free disk space"), free, &mut facts);
+            assert_eq!(facts.get("disk.free").verdict, verdict, "{free}");
+        }
     }
 
     #[test]

@@ -105,7 +105,14 @@ impl<'a> Session<'a> {
             None => {
                 let folder = RunFolder::create(&config.output, &utc(now, true), &plan.suite, hash::plan8(&plan_sha256))
                     .map_err(Failure::usage)?;
-                let files = setup::workloads(&plan, &config, &prompt, &folder.workload_dir())?;
+                let files = setup::workloads(&plan, &config, &prompt, &folder.workload_dir()).inspect_err(|_| {
+                    // A folder without a measurement is no run; what cannot be removed does no harm.
+                    let _ = std::fs::remove_dir_all(folder.path());
+                    let latest = config.output.join(llmbench_core::folder::LATEST);
+                    if !latest.exists() {
+                        let _ = std::fs::remove_file(latest);
+                    }
+                })?;
                 let plan = with_real_sizes(plan, &files);
                 let info = RunInfo {
                     schema: llmbench_core::SCHEMA,

@@ -26,6 +26,9 @@ impl From<Anchor> for TextAnchor {
 /// Half the size of a marker.
 pub(super) const MARKER: f64 = 4.0;
 
+/// Lengths of a dash and of the gap after it.
+const DASH: (f64, f64) = (6.0, 4.0);
+
 /// A list of marks in the order in which they are painted.
 pub(super) struct Canvas {
     pub theme: Theme,
@@ -92,10 +95,6 @@ impl Canvas {
     }
 
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
-        self.dashed(from, to, ink, width, None);
-    }
-
-    pub fn dashed(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64, dash: Option<&str>) {
         self.elements.push(Primitive::Line {
             x1: snap(from.0),
             y1: snap(from.1),
@@ -103,17 +102,40 @@ impl Canvas {
             y2: snap(to.1),
             stroke: self.theme.color(ink),
             stroke_width: width,
-            stroke_dasharray: dash.map(str::to_owned),
+            stroke_dasharray: None,
         });
     }
 
-    pub fn polyline(&mut self, points: &[(f64, f64)], ink: Ink, width: f64, dash: Option<&str>) {
+    pub fn polyline(&mut self, points: &[(f64, f64)], ink: Ink, width: f64) {
         self.elements.push(Primitive::PolyLine {
             points: points.iter().map(|(x, y)| (snap(*x), snap(*y))).collect(),
             stroke: self.theme.color(ink),
             stroke_width: width,
-            stroke_dasharray: dash.map(str::to_owned),
+            stroke_dasharray: None,
         });
+    }
+
+    /// A dashed path, dash by dash: the raster backend does not scale the lengths of a dash pattern.
+    pub fn dashed(&mut self, points: &[(f64, f64)], ink: Ink, width: f64) {
+        let (mut left, mut on) = (DASH.0, true);
+        for pair in points.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            let at = |d: f64| (from.0 + (to.0 - from.0) * d / length, from.1 + (to.1 - from.1) * d / length);
+            let mut done = 0.0;
+            while done < length {
+                let step = left.min(length - done);
+                if on {
+                    self.line(at(done), at(done + step), ink, width);
+                }
+                done += step;
+                left -= step;
+                if left <= 0.0 {
+                    on = !on;
+                    left = if on { DASH.0 } else { DASH.1 };
+                }
+            }
+        }
     }
 
     pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, ink: Ink) {

@@ -12,6 +12,8 @@ use super::theme::Ink;
 const HEIGHT: f64 = 330.0;
 /// Between the names of two lines.
 const PITCH: f64 = 15.0;
+/// Between two series at one value, at most.
+const STEP: f64 = 4.0;
 /// The key before a name: the marker of its line.
 const KEY: f64 = 16.0;
 
@@ -70,24 +72,32 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     let mut xs: Vec<f64> = series.iter().flatten().map(|p| p.x).collect();
     xs.sort_by(f64::total_cmp);
     xs.dedup();
-    let x = Scale::around(&xs, figure.x.log, left, right);
+    // Room for the series that stand beside the first and the last value.
+    let aside = STEP * figure.series.len() as f64 / 2.0 + 2.0;
+    let x = Scale::around(&xs, figure.x.log, left + aside, right - aside);
     // Many different values are a continuum, for which round ticks read better than the values.
     let x_ticks: Vec<(f64, String)> =
         if xs.len() <= 12 { xs.iter().map(|v| (*v, scale::plain(*v))).collect() } else { x.ticks(8) };
     sheet.vertical_axis(&y, &y_ticks, left, right);
     sheet.horizontal_axis(&x, &x_ticks, bottom - 1.0, bottom);
+    sheet.canvas.line((left, bottom), (right, bottom), Ink::Axis, 1.0);
 
+    let offsets = offsets(figure, &xs.iter().map(|v| x.at(*v)).collect::<Vec<_>>());
     let mut named = names.iter_mut();
     for (s, points) in series.iter().enumerate() {
         let Some(last) = points.last() else { continue };
         let reference = figure.series[s].reference;
-        let at = |p: &Point| (x.at(p.x), y.at(p.y));
+        let aside = if reference { 0.0 } else { offsets[s] };
+        let at = |p: &Point| (x.at(p.x) + aside, y.at(p.y));
         let path: Vec<(f64, f64)> = points.iter().map(at).collect();
-        let dash = reference.then_some("6,4");
-        sheet.canvas.polyline(&path, inks[s], if reference { 1.5 } else { 2.0 }, dash);
+        if reference {
+            sheet.canvas.dashed(&path, inks[s], 1.5);
+        } else {
+            sheet.canvas.polyline(&path, inks[s], 2.0);
+        }
         for point in points {
             if let Some((lower, upper, open)) = sheet::bounds(point, &y) {
-                let px = x.at(point.x);
+                let px = x.at(point.x) + aside;
                 // An interval that is smaller than the marker would only blur its outline.
                 if !reference && (y.at(lower) - y.at(upper)).abs() <= 2.0 * MARKER {
                     continue;
@@ -115,18 +125,31 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
                 &[(name.end_x + 7.0, name.wanted), (right + 10.0, name.placed), (from - 4.0, name.placed)],
                 Ink::Axis,
                 0.75,
-                None,
             );
         }
         match name.shape {
             Some(shape) => sheet.canvas.marker(from + 5.0, name.placed, shape, name.ink),
             None => {
-                sheet.canvas.dashed((from, name.placed), (from + 10.0, name.placed), name.ink, 1.5, Some("4,2"));
+                sheet.canvas.line((from, name.placed), (from + 10.0, name.placed), name.ink, 1.5);
             }
         }
         sheet.canvas.block(from + KEY, name.placed, &name.lines, SIZE, Anchor::Start, Ink::Text);
     }
     sheet.y = sheet.axis_label(&figure.x.label, left, right, bottom);
+}
+
+/// How far each series stands beside the value that it was measured at, so that intervals at one value do not hide each
+/// other: at most [`STEP`] from the next series, and together at most a third of the way to the next value.
+fn offsets(figure: &Figure, positions: &[f64]) -> Vec<f64> {
+    let measured: Vec<usize> = (0..figure.series.len()).filter(|&s| !figure.series[s].reference).collect();
+    let gap = positions.windows(2).map(|p| p[1] - p[0]).fold(f64::INFINITY, f64::min);
+    let count = measured.len() as f64;
+    let step = if gap.is_finite() && count > 1.0 { (gap / 3.0 / count).min(STEP) } else { 0.0 };
+    let mut offsets = vec![0.0; figure.series.len()];
+    for (k, s) in measured.into_iter().enumerate() {
+        offsets[s] = (k as f64 - (count - 1.0) / 2.0) * step;
+    }
+    offsets
 }
 
 /// Moves the names apart, keeping their order, as little as possible: runs of names that touch are centred on where they

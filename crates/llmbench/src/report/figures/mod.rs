@@ -9,6 +9,7 @@ mod canvas;
 mod font;
 mod grouped;
 mod lines;
+mod raster;
 mod ratios;
 mod scale;
 mod sheet;
@@ -17,16 +18,12 @@ mod theme;
 
 use std::collections::BTreeSet;
 
-use kuva::RasterBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::Scene;
 use llmbench_core::record::{Figure, FigureKind, Results};
 
 use super::{Error, Result, text};
 pub use theme::Theme;
-
-/// Pixels of a PNG for one unit of the SVG: sharp in print at a column's width.
-const PNG_SCALE: f32 = 2.0;
 
 /// A figure of a run, and the file name (without extension) that it goes by.
 #[derive(Debug, Clone)]
@@ -99,9 +96,7 @@ pub fn svg(figure: &Figure, theme: Theme) -> Result<String> {
 
 /// The figure as PNG, on white.
 pub fn png(figure: &Figure) -> Result<Vec<u8>> {
-    RasterBackend::new()
-        .with_scale(PNG_SCALE)
-        .render_scene(&scene(figure, Theme::Light))
+    raster::render(&scene(figure, Theme::Light))
         .map_err(|message| Error::Figure { figure: text::one_line(&figure.id), message })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     let bottom = top + heights.iter().sum::<f64>() + 4.0;
     sheet.horizontal_axis(&scale, &sheet::fitting_ticks(&scale), top, bottom);
     let one = scale.at(1.0);
-    sheet.canvas.dashed((one, top), (one, bottom), Ink::Reference, 1.5, Some("5,4"));
+    sheet.canvas.dashed(&[(one, top), (one, bottom)], Ink::Reference, 1.5);
 
     let mut row_top = top + 2.0;
     for (c, height) in heights.iter().enumerate() {
