@@ -147,22 +147,44 @@ impl Measurements {
         self.run_values(a).into_iter().filter_map(|(run, a)| Some((a, *b.get(&run)?))).unzip()
     }
 
-    /// The raw samples of a cell by run, in the order in which they were taken; read from the file.
+    /// Hands over the raw samples of a cell, with their runs, in the order in which they were taken. They are read from the
+    /// file block by block, so that their number costs no memory.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn raw_samples(&self, cell: &str) -> Result<BTreeMap<u32, Vec<Sample>>, SamplesError> {
-        let mut raw: BTreeMap<u32, Vec<Sample>> = BTreeMap::new();
+    pub fn each_sample(&self, cell: &str, take: &mut dyn FnMut(u32, Sample)) -> Result<(), SamplesError> {
         for (&run, blocks) in self.cell(cell).map(|c| &c.runs).into_iter().flatten() {
-            let mut blocks: Vec<&BlockData> = blocks.iter().collect();
-            blocks.sort_by_key(|block| block.start);
+            // Blocks are kept in the order in which they were made.
             for block in blocks {
-                let samples = read_samples(&self.samples, block.start, block.end)?;
-                let own = samples.into_iter().filter(|(r, s)| *r == run && s.cell_id == cell && s.block == block.block);
-                raw.entry(run).or_default().extend(own.map(|(_, sample)| sample));
+                for (of_run, sample) in read_samples(&self.samples, block.start, block.end)? {
+                    if of_run == run && sample.cell_id == cell && sample.block == block.block {
+                        take(run, sample);
+                    }
+                }
             }
         }
+        Ok(())
+    }
+
+    /// The raw samples of a cell by run. For a cell with very many, [`Measurements::each_sample`] and
+    /// [`Measurements::sample_times`] take less memory.
+    ///
+    /// # Errors
+    /// As [`Measurements::each_sample`].
+    pub fn raw_samples(&self, cell: &str) -> Result<BTreeMap<u32, Vec<Sample>>, SamplesError> {
+        let mut raw: BTreeMap<u32, Vec<Sample>> = BTreeMap::new();
+        self.each_sample(cell, &mut |run, sample| raw.entry(run).or_default().push(sample))?;
         Ok(raw)
+    }
+
+    /// Length of every sample of a cell by run, ns.
+    ///
+    /// # Errors
+    /// As [`Measurements::each_sample`].
+    pub fn sample_times(&self, cell: &str) -> Result<BTreeMap<u32, Vec<f64>>, SamplesError> {
+        let mut times: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        self.each_sample(cell, &mut |run, sample| times.entry(run).or_default().push(sample.duration_ns() as f64))?;
+        Ok(times)
     }
 
     /// Share of the wall time of the complete runs inside timed blocks or warm-up; none without a run.

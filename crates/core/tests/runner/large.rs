@@ -82,8 +82,12 @@ fn millions_of_samples_are_read_in_little_memory() {
     eprintln!("{} samples in {:?}", read.cells["a"].samples(), start.elapsed());
     assert_eq!(read.cells["a"].samples(), 3_000_000);
     assert_eq!(read.run_values("a")[&19], 900.0);
-    assert_eq!(read.raw_samples("a").unwrap()[&0].len(), 150_000);
+    let times = read.sample_times("a").unwrap();
+    assert!(times.len() == 20 && times[&0].len() == 150_000 && times[&7].iter().all(|&ns| ns == 900.0));
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    eprintln!("peak {}", peak.trim());
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    eprintln!("peak {peak} kB");
+    // What the harness may take, however many samples there are.
+    assert!(peak < 300_000);
 }

@@ -65,6 +65,7 @@ fn every_timing_gives_its_values() {
     let raw = read.raw_samples("python/each").unwrap();
     assert_eq!(raw[&2].len(), 12);
     assert!(raw.values().flatten().all(|s| s.cell_id == "python/each" && s.ns_per_call() == 2.5e6));
+    assert_eq!(read.sample_times("python/each").unwrap()[&1], [2.5e6; 12]);
     assert_eq!(read.raw_samples("python/first").unwrap()[&0].len(), 1);
     let info = bench.folder.read_info().unwrap();
     assert_eq!(info.stopped.as_deref(), Some("runs"));

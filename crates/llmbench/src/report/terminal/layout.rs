@@ -54,7 +54,7 @@ impl<'a> Layout<'a> {
             kept.retain(|&c| c != worst);
         }
 
-        let mut widths = natural;
+        let mut widths = natural.clone();
         let excess = |widths: &[usize]| total(&kept, widths).saturating_sub(limit);
         let part = |c: usize| {
             let title = text::longest_part(&text::one_line(&table.columns[c].title));
@@ -81,17 +81,25 @@ impl<'a> Layout<'a> {
             }
             widths[c] = widths[c].saturating_sub(over).max(floor.min(widths[c]));
         }
-        // Wrapping at separators often leaves a column narrower than it was allowed to be.
-        for &c in &kept {
+        // Wrapping at separators often leaves a column narrower than it was allowed to be; what is left over goes to the
+        // columns that could use it, figures first, as a broken figure is harder to read than a broken name.
+        let wrapped = |c: usize, limit: usize| {
             let title = text::one_line(&table.columns[c].title);
-            widths[c] = texts
+            texts
                 .iter()
                 .map(|row| row[c].as_str())
                 .chain([title.as_str()])
-                .flat_map(|t| text::wrap(t, widths[c]))
+                .flat_map(|t| text::wrap(t, limit))
                 .map(|line| text::width(&line))
                 .max()
-                .unwrap_or(0);
+                .unwrap_or(0)
+        };
+        for &c in &kept {
+            widths[c] = wrapped(c, widths[c]);
+        }
+        for &c in numbers.iter().chain(&other_texts).chain(&first_text) {
+            let spare = limit.saturating_sub(total(&kept, &widths));
+            widths[c] = wrapped(c, (widths[c] + spare).min(natural[c]));
         }
 
         Self {

@@ -237,9 +237,9 @@ fn tax_finding(input: &AnalysisInput, rows: &Rows, series: &StackSeries, tokens:
     )?;
     let support = present::above(&ratio, 1.0 + rows.floor);
     let end = match support {
-        Support::Supported => "",
-        Support::NotSupported => ", so no more",
-        Support::Inconclusive => ", which this machine cannot tell from no more",
+        Support::Supported => String::new(),
+        Support::NotSupported => format!(", not beyond the noise floor of {}", format::percent(rows.floor)),
+        Support::Inconclusive => format!(", not clearly beyond the noise floor of {}", format::percent(rows.floor)),
     };
     let sentence = format!(
         "{}: at {} tokens, {many} turns cost {} what {few} {}{end}; the template alone {}.",
