@@ -397,10 +397,14 @@ fn a_folder_that_cannot_be_written_is_one_sentence() {
     let text = error.to_string();
     assert!(text.contains("results.json") && text.contains("check that the folder exists"), "{text}");
     assert!(!text.contains('\n'));
-    // A device that is always full stands for a full disk.
-    #[cfg(target_os = "linux")]
-    {
-        let full = report::Error::NoSpace { path: "results.csv".into() };
-        assert!(full.to_string().starts_with("no space is left on the disk for results.csv"));
-    }
+    // What cannot be replaced stays, and no half-written file is left beside it.
+    std::fs::create_dir(folder.path().join("results.csv")).unwrap();
+    let error = report::write_all(folder.path(), &fixture::results(), &fixture::run_info(), false).unwrap_err();
+    assert!(error.to_string().contains("results.csv"), "{error}");
+    let left: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left.iter().filter(|name| name.ends_with(".tmp")).count(), 0, "{left:?}");
+    assert!(left.contains(&"results.json".to_owned()), "the data come first: {left:?}");
 }

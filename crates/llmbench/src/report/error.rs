@@ -33,3 +33,23 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told_apart_from_a_folder_that_may_not_be_written() {
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        const EACCES: i32 = 13;
+        let said = |errno| Error::write(Path::new("run/results.csv"), io::Error::from_raw_os_error(errno)).to_string();
+        for errno in [ENOSPC, EDQUOT] {
+            let text = said(errno);
+            assert!(text.starts_with("no space is left on the disk for run/results.csv"), "{text}");
+            assert!(text.contains("llmbench report"), "{text}");
+        }
+        assert!(said(EACCES).starts_with("cannot write run/results.csv: "), "{}", said(EACCES));
+    }
+}
