@@ -17,6 +17,8 @@ use crate::worker::clock;
 /// None but a bug.
 pub fn doctor(args: &DoctorArgs) -> Result<Exit, Failure> {
     let mut facts = machine::probe(&machine::Roots::default(), Path::new(".")).facts;
+    // The worker's own reading stands below, against the shortest sample.
+    facts.retain(|fact| fact.key != "clock.pair");
     facts.extend(timers());
     facts.extend(interpreters(args));
     facts.extend(tokens(&|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())));

@@ -10,7 +10,7 @@ use llmbench_core::machine::{self, Machine};
 use llmbench_core::model::Model;
 use llmbench_core::plan::{ModelIdentity, Plan};
 use llmbench_core::protocol::Inputs;
-use llmbench_core::record::RunInfo;
+use llmbench_core::record::{Fact, FactVerdict, RunInfo};
 use llmbench_core::runner::{self, Identity, Job, Options, Outcome, Stopped};
 use llmbench_core::workload::{self, WorkloadFiles};
 use llmbench_core::{cache, hash};
@@ -41,7 +41,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::NothingSelected, "no experiment is selected; `llmbench list` shows them"));
     }
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
-    let machine = machine::probe(&machine::Roots::default(), Path::new("."));
+    let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
     if args.dry_run {
         return dry_run::show(suite.as_ref(), &config, &machine);
     }
@@ -163,6 +163,7 @@ impl<'a> Session<'a> {
             options: Options { resume: args.resume.is_some().then_some(identity), ..Options::default() },
         };
         let before = machine::snapshot();
+        let gpus = machine::GpuWatch::start();
         let mut progress = MeasureProgress::new();
         let measured = runner::measure(&job, &mut progress, &mut |measurements| {
             analysis::half_widths(self.suite, &self.plan, measurements)
@@ -177,7 +178,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => return Err(Failure::usage(error)),
         };
-        self.add_warnings(&before)?;
+        self.record_host(&before, gpus)?;
         let exit = outcome::report(self.suite, &self.folder, args)?;
         Ok(if outcome.stopped == Stopped::Interrupted {
             eprintln!(
@@ -191,14 +192,20 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What the host did to the runs while they went on.
-    fn add_warnings(&self, before: &machine::Snapshot) -> Result<(), Failure> {
-        let warnings = machine::snapshot().since(before);
-        if warnings.is_empty() {
-            return Ok(());
-        }
+    /// What the host did to the runs while they went on, and what its GPUs did.
+    fn record_host(&self, before: &machine::Snapshot, gpus: Option<machine::GpuWatch>) -> Result<(), Failure> {
         let mut info = self.folder.read_info().map_err(Failure::usage)?;
-        info.warnings.extend(warnings);
+        info.warnings.extend(machine::snapshot().since(before));
+        info.machine.extend(gpus.map(machine::GpuWatch::stop).unwrap_or_default().into_iter().map(|gpu| Fact {
+            key: format!("gpu.{}.use", gpu.index),
+            title: format!("GPU {} during the runs", gpu.index),
+            value: match gpu.mean_utilization_percent {
+                Some(mean) => format!("{}, {mean:.0}% used on average over {} samples", gpu.name, gpu.samples),
+                None => format!("{}, utilization unknown", gpu.name),
+            },
+            verdict: FactVerdict::Info,
+            remedy: None,
+        }));
         self.folder.write_info(&info).map_err(Failure::usage)
     }
 }
@@ -298,6 +305,11 @@ fn refuse_bad_environment(args: &RunArgs, machine: &Machine) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// The folder itself, or the nearest one above it that is there already.
+fn existing(output: &Path) -> &Path {
+    output.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."))
 }
 
 fn with_real_sizes(mut plan: Plan, files: &[WorkloadFiles]) -> Plan {

@@ -117,7 +117,7 @@ impl StackAnatomy {
                 input.cells().find(|cell| is(cell, subject, point, &path.op(1).engine, path.call_path, stage))?;
             let values = input.measurements.run_values(&cell.id);
             samples += rows.samples(&cell.id);
-            if values.is_empty() {
+            if values.is_empty() || !rows.rankable(&cell.id) {
                 return None;
             }
             for (run, value) in &values {
@@ -416,6 +416,9 @@ fn cold_findings(input: &AnalysisInput, rows: &Rows) -> Vec<Finding> {
             let warm = input
                 .cells()
                 .find(|cell| is(cell, &cold.subject, &cold.axes, &cold.op.engine, &cold.op.call_path, &cold.op.name))?;
+            if !(rows.rankable(&cold.id) && rows.rankable(&warm.id)) {
+                return None;
+            }
             let ratio = rows::ratio_estimate(
                 &input.measurements.run_values(&cold.id),
                 &input.measurements.run_values(&warm.id),

@@ -144,6 +144,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
     let cores = input.effective_cores();
     let mut curves = Vec::new();
     for subject in input.subjects() {
+        // What was not checked keeps its rate in the table, but no speed-up or verdict is made of it.
         let ones: Vec<&Cell> = input
             .cells()
             .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && cell.op.threads == 1)
@@ -157,7 +158,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
                 .map_or(String::new(), |spec| spec.kind.clone());
             let cells: Vec<Cell> =
                 input.cells().filter(|cell| cell.twin_of.is_none() && same_path(cell, one)).cloned().collect();
-            let speedup_values = |threads: u32| speedup_by_run(input, &cells, threads);
+            let speedup_values = |threads: u32| speedup_by_run(input, rows, &cells, threads);
             let mut speedups = BTreeMap::new();
             for cell in &cells {
                 let values = rows::values(&speedup_values(cell.op.threads));
@@ -167,7 +168,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
             }
             let samples = rows.samples(&one.id);
             let over_control = control(input, one).and_then(|control| {
-                let of_control = speedup_by_run(input, &control, cores);
+                let of_control = speedup_by_run(input, rows, &control, cores);
                 rows::ratio_estimate(&speedup_values(cores), &of_control, samples)
             });
             let at_cores = speedups.get(&cores).filter(|_| cores > 1 && rows.rankable(&one.id));
@@ -196,9 +197,10 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
 }
 
 /// rate(n)/rate(1) in each run.
-fn speedup_by_run(input: &AnalysisInput, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
+fn speedup_by_run(input: &AnalysisInput, rows: &Rows, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
     let at = |threads: u32| {
-        cells.iter().find(|cell| cell.op.threads == threads).map(|cell| input.measurements.run_values(&cell.id))
+        let cell = cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id));
+        cell.map(|cell| input.measurements.run_values(&cell.id))
     };
     let (Some(one), Some(many)) = (at(1), at(threads)) else { return BTreeMap::new() };
     one.iter().filter_map(|(run, one)| many.get(run).map(|many| (*run, one / many))).collect()
@@ -276,7 +278,11 @@ fn summary_finding(input: &AnalysisInput, curves: &[Curve]) -> Option<Finding> {
         .into_iter()
         .flatten()
         .collect();
-    let support = if scales.is_empty() && does_not.is_empty() { Support::Inconclusive } else { Support::Supported };
+    let support = match (scales.is_empty(), does_not.is_empty()) {
+        (false, false) => Support::Supported,
+        (true, false) | (false, true) if unclear.is_empty() => Support::NotSupported,
+        _ => Support::Inconclusive,
+    };
     let sentence = format!("Of {judged} Python call paths on {cores} cores, {}.", parts.join("; "));
     let cells = curves
         .iter()

@@ -152,8 +152,9 @@ fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: 
         let sentence = format!("{place}: one thread has it ready after {}.", format::duration_ci(&alone));
         return Some(finding(
             input,
-            Support::Supported,
-            format!("{place}: time until ready"),
+            // There is nothing that it could be compared with.
+            Support::Inconclusive,
+            format!("{place}: more threads shorten the wait"),
             sentence,
             vec![one.id.clone()],
         ));

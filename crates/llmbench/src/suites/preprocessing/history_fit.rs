@@ -46,7 +46,7 @@ pub fn fit(observations: &[(u64, u64, &BTreeMap<u32, f64>)], samples: u32) -> Op
         per_message: estimate(&straight[1]),
         per_token: estimate(&straight[2]),
         per_message_squared: bent.as_ref().map(|bent| estimate(&bent[3])),
-        lack_of_fit: lack_of_fit(observations, &runs, &line, &means, &weights),
+        lack_of_fit: fit::lack_of_fit_over_runs(&line, &by_run(observations, &runs)).ok(),
     })
 }
 
@@ -54,6 +54,11 @@ fn common_runs(observations: &[(u64, u64, &BTreeMap<u32, f64>)]) -> Vec<u32> {
     let mut sets = observations.iter().map(|(_, _, times)| times.keys().copied().collect::<BTreeSet<u32>>());
     let first = sets.next().unwrap_or_default();
     sets.fold(first, |common, runs| common.intersection(&runs).copied().collect()).into_iter().collect()
+}
+
+/// The times of each run, in the order of the observations.
+fn by_run(observations: &[(u64, u64, &BTreeMap<u32, f64>)], runs: &[u32]) -> Vec<Vec<f64>> {
+    runs.iter().map(|run| observations.iter().filter_map(|(_, _, times)| times.get(run).copied()).collect()).collect()
 }
 
 /// The coefficients of each run, and their t intervals across runs.
@@ -64,35 +69,11 @@ fn across(
     weights: &[f64],
 ) -> Option<Vec<benchstats::Interval>> {
     let mut per_run = Vec::new();
-    for run in runs {
-        let y: Vec<f64> = observations.iter().filter_map(|(_, _, times)| times.get(run).copied()).collect();
+    for y in by_run(observations, runs) {
         let fitted = fit::weighted(columns, &y, weights, LEVEL).ok()?;
         per_run.push(fitted.coefficients.iter().map(|coefficient| coefficient.point).collect());
     }
     fit::across_runs(&per_run, LEVEL).ok()
-}
-
-/// The runs are the repeats of each point. A run that is slow as a whole would count as misfit's noise, so each run is
-/// first divided by its own mean level.
-fn lack_of_fit(
-    observations: &[(u64, u64, &BTreeMap<u32, f64>)],
-    runs: &[u32],
-    columns: &[Vec<f64>],
-    means: &[f64],
-    weights: &[f64],
-) -> Option<fit::LackOfFit> {
-    let (mut rows, mut y, mut w) = (Vec::new(), Vec::new(), Vec::new());
-    for run in runs {
-        let ratios =
-            observations.iter().zip(means).filter_map(|((_, _, times), mean)| Some((times.get(run)? / mean).ln()));
-        let level = (ratios.sum::<f64>() / observations.len() as f64).exp();
-        for (index, (_, _, times)) in observations.iter().enumerate() {
-            rows.push(columns[index].clone());
-            y.push(times.get(run)? / level);
-            w.push(weights[index]);
-        }
-    }
-    fit::lack_of_fit(&rows, &y, &w).ok()
 }
 
 impl Fit {

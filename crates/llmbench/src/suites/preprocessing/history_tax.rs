@@ -136,7 +136,8 @@ fn stack_series(input: &AnalysisInput, rows: &Rows) -> Vec<StackSeries> {
                 };
                 let point = vec![number(&cell.axes, "tokens"), number(&cell.axes, "turns")];
                 let values = input.measurements.run_values(&cell.id);
-                if values.is_empty() {
+                // What was not checked is in the table of times, but nothing is concluded from it.
+                if values.is_empty() || !rows.rankable(&cell.id) {
                     continue;
                 }
                 samples += rows.samples(&cell.id);

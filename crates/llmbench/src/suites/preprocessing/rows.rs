@@ -51,7 +51,19 @@ impl<'a> Rows<'a> {
             .and_then(|twin| twin.twin_of.as_deref().map(|of| input.measurements.paired(&twin.id, of)))
             .and_then(|(twin, base)| paired::ratio(&twin, &base, LEVEL).ok())
             .map_or(verdict::LEAST_FLOOR, |aa| verdict::noise_floor(&aa));
-        Self { input, floor, records: Vec::new() }
+        let mut rows = Self { input, floor, records: Vec::new() };
+        if let Some(twin) = input.cells().find(|cell| cell.twin_of.is_some()) {
+            let (values, _) = input.measurements.paired(&twin.id, twin.twin_of.as_deref().unwrap_or_default());
+            if values.len() > 1 {
+                let point = Estimate {
+                    method: "aa-twin".to_owned(),
+                    ..point_only(floor, values.len(), rows.samples(&twin.id))
+                };
+                let baseline = twin.twin_of.clone();
+                rows.push(twin, &twin.op.name, "noise_floor", "1", Some(point)).baseline_cell_id = baseline;
+            }
+        }
+        rows
     }
 
     /// The row of a cell and a metric; its status is the cell's.
@@ -195,10 +207,7 @@ impl AnalysisInput<'_> {
 
     /// Length of every single sample of a cell by run, ns.
     pub fn sample_times(&self, cell_id: &str) -> BTreeMap<u32, Vec<f64>> {
-        let raw = self.measurements.raw_samples(cell_id).unwrap_or_default();
-        raw.into_iter()
-            .map(|(run, samples)| (run, samples.iter().map(|sample| sample.duration_ns() as f64).collect()))
-            .collect()
+        self.measurements.sample_times(cell_id).unwrap_or_default()
     }
 
     /// The cells of this experiment.
