@@ -386,7 +386,9 @@ fn stack_findings(input: &AnalysisInput, judged: &[rows::Judged]) -> Vec<Finding
                 ),
                 Verdict::Equivalent => (
                     Support::NotSupported,
-                    format!("{what} is as fast as the transformers stack at {point}: {speedup}."),
+                    format!(
+                        "{what} is, within the noise floor, as fast as the transformers stack at {point}: {speedup}."
+                    ),
                 ),
                 Verdict::Inconclusive => (
                     Support::Inconclusive,

@@ -164,7 +164,7 @@ fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: 
     let (support, verb) = match judged.verdict {
         Verdict::Faster => (Support::Supported, "shorten it"),
         Verdict::Slower => (Support::NotSupported, "lengthen it"),
-        Verdict::Equivalent => (Support::NotSupported, "do not change it"),
+        Verdict::Equivalent => (Support::NotSupported, "do not change it beyond the noise floor"),
         Verdict::Inconclusive => (Support::Inconclusive, "may or may not shorten it"),
     };
     let sentence = format!(
@@ -198,7 +198,7 @@ fn barrier_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<
     let (support, verb) = match judged.verdict {
         Verdict::Slower => (Support::Supported, "lengthen the wait"),
         Verdict::Faster => (Support::NotSupported, "shorten the wait"),
-        Verdict::Equivalent => (Support::NotSupported, "do not change the wait"),
+        Verdict::Equivalent => (Support::NotSupported, "do not change the wait beyond the noise floor"),
         Verdict::Inconclusive => (Support::Inconclusive, "have no effect that this machine can show"),
     };
     let what = format!("{} ({subject}) with {} threads", stages.op.call_path, stages.op.threads);
