@@ -77,6 +77,9 @@ pub fn make_dir(dir: &Path) -> Result<(), CacheError> {
     }
 }
 
+/// How long a repair of a folder waits for another one.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Writes the folder `parent/name` with exactly these files (paths relative to it, bytes) and returns its path.
 ///
 /// The folder is written under a temporary name and renamed, so it is there completely or not at all. One that is there
@@ -137,23 +140,33 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
     io().map_err(|e| CacheError::writing("write", path, e))
 }
 
+/// Puts the staged folder into place. A damaged one is moved away under a lock: without it, one of two repairers could move
+/// away what the other has just mended, or take the moment in which nothing is there for a failure.
 fn swap_in(staged: &Path, target: &Path, files: &[(&str, &[u8])]) -> Result<(), CacheError> {
-    // A few rounds, because another process may put its own copy there between our looks.
+    let taken = |e: &io::Error| matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists);
+    match fs::rename(staged, target) {
+        Ok(()) => return Ok(()),
+        Err(e) if !taken(&e) && !target.exists() => return Err(CacheError::writing("rename", target, e)),
+        Err(_) => {}
+    }
+    let parent = target.parent().unwrap_or(Path::new("."));
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let _lock = Lock::acquire(&parent.join(format!(".{name}.lock")), REPAIR_PATIENCE, &mut || {})?;
+    // Who installs for the first time holds no lock, so the place can be filled between our two renames; what fills it
+    // then is the same content, unless a process of another content uses the same name.
     for _ in 0..8 {
+        if holds(target, files) {
+            let _ = fs::remove_dir_all(staged);
+            return Ok(());
+        }
+        let old = temporary(parent, "old");
+        if fs::rename(target, &old).is_ok() {
+            let _ = fs::remove_dir_all(&old);
+        }
         match fs::rename(staged, target) {
             Ok(()) => return Ok(()),
-            Err(_) if holds(target, files) => {
-                let _ = fs::remove_dir_all(staged);
-                return Ok(());
-            }
-            Err(e) if !target.exists() => return Err(CacheError::writing("rename", target, e)),
-            Err(_) => {
-                let parent = target.parent().unwrap_or(Path::new("."));
-                let old = temporary(parent, "old");
-                if fs::rename(target, &old).is_ok() {
-                    let _ = fs::remove_dir_all(&old);
-                }
-            }
+            Err(e) if taken(&e) => {}
+            Err(e) => return Err(CacheError::writing("rename", target, e)),
         }
     }
     let source = io::Error::other("other processes keep replacing it");
@@ -247,15 +260,19 @@ mod tests {
         let files: [(&str, &[u8]); 2] = [("a.txt", b"one"), ("sub/b.txt", b"two")];
         let dir = install(tmp.path(), "x", &files).unwrap();
         assert_eq!(fs::read(dir.join("sub/b.txt")).unwrap(), b"two");
-        fs::write(dir.join("a.txt"), "bad").unwrap();
-        std::thread::scope(|s| {
-            for _ in 0..8 {
-                s.spawn(|| install(tmp.path(), "x", &files).unwrap());
-            }
-        });
-        assert_eq!(fs::read(dir.join("a.txt")).unwrap(), b"one");
-        let left: Vec<_> = fs::read_dir(tmp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["x"], "nothing temporary stays");
+        // Many rounds: the moment in which one repairer finds nothing where another works is short.
+        for _ in 0..10 {
+            fs::write(dir.join("a.txt"), "bad").unwrap();
+            std::thread::scope(|s| {
+                for _ in 0..8 {
+                    s.spawn(|| install(tmp.path(), "x", &files).unwrap());
+                }
+            });
+            assert_eq!(fs::read(dir.join("a.txt")).unwrap(), b"one");
+        }
+        let mut left: Vec<_> = fs::read_dir(tmp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".x.lock", "x"], "nothing temporary stays");
     }
 
     #[test]
