@@ -133,6 +133,13 @@ impl Author {
         }
     }
 
+    /// The shortest of a few texts of one word.
+    pub(crate) fn shortest(&self, rng: &mut Stream) -> String {
+        const DRAWS: usize = 16;
+        let texts = (0..DRAWS).map(|_| self.utterance(rng, 1));
+        texts.min_by_key(String::len).unwrap_or_default()
+    }
+
     pub(crate) fn heading(&self, rng: &mut Stream) -> Option<String> {
         (self.kind == Kind::Words)
             .then(|| format!("## {} {}", prose::title(&self.topic, rng), own_noun(rng, self.side)))

@@ -93,7 +93,8 @@ impl<'a> Maker<'a> {
         let mut fitter = Fitter { id: &spec.id, prompt, rates: Rates([4000; 3]), target: spec.tokens as usize };
         fitter.rates = calibrate(&fitter, kind, seed)?;
         let overhead = overhead(&fitter, spec.turns)?;
-        let needed = |overhead: usize, turns: u32| overhead + (2 * turns as usize - 1) * kind.least();
+        let least = kind.least() * fitter.rates.scale(kind);
+        let needed = |overhead: usize, turns: u32| overhead + (2 * turns as usize - 1) * least;
         let smallest = needed(overhead, spec.turns);
         if smallest > fitter.target {
             // The most turns that fit, by bisection: [low, high) with low fitting or 0.

@@ -29,12 +29,23 @@ impl Rates {
     pub(crate) fn tokens(self, form: Form, bytes: usize) -> usize {
         bytes * 1000 / self.0[form as usize].max(1)
     }
+
+    /// How many times as many tokens this vocabulary needs for a text as a usual one: 1 for the vocabularies of language
+    /// models, 2 to 4 for small ones. Sizes that are given in tokens are multiplied by it.
+    pub(crate) fn scale(self, kind: Kind) -> usize {
+        let usual = match kind {
+            Kind::Words => 4200,
+            Kind::Letters => 2000,
+        };
+        let rate = self.0[Form::Prose as usize].max(1);
+        ((usual + rate / 2) / rate).max(1)
+    }
 }
 
 impl Conversation {
     /// `tokens` is the sum of the messages' own tokens, without the template's.
     pub(crate) fn write(author: &mut Author, rng: &mut Stream, rates: Rates, turns: usize, tokens: usize) -> Self {
-        let least = author.kind().least();
+        let least = author.kind().least() * rates.scale(author.kind());
         let lengths = lengths(rng, turns, tokens, least);
         let mut form = rng.below(3);
         // What earlier messages ran over (or under) is taken from (or given to) the later ones.
@@ -71,15 +82,16 @@ impl Message {
     /// Writes about `want` tokens; says how many they seem to be. Prose comes first, then code, prose, lists in turn.
     fn fill(&mut self, author: &mut Author, rng: &mut Stream, rates: Rates, want: usize, form: &mut usize) -> usize {
         const CYCLE: [Form; 5] = [Form::Prose, Form::Code, Form::Prose, Form::List, Form::Prose];
-        if want < 12 {
+        let scale = rates.scale(author.kind());
+        if want < 12 * scale {
             let words = match author.kind() {
                 // About 1.25 tokens a word, and the mark at the end.
-                Kind::Words => (want - 1) * 4 / 5,
+                Kind::Words => (want / scale).saturating_sub(1) * 4 / 5,
                 Kind::Letters => rates.bytes(Form::Prose, want) / 7,
             };
             let text = author.utterance(rng, words.max(1));
             let tokens = match author.kind() {
-                Kind::Words => words.max(1) * 5 / 4 + 1,
+                Kind::Words => (words.max(1) * 5 / 4 + 1) * scale,
                 Kind::Letters => rates.tokens(Form::Prose, text.len()).max(1),
             };
             self.blocks.push(Block { form: Form::Prose, parts: vec![text] });
@@ -90,24 +102,25 @@ impl Message {
             let left = want - got;
             let first = self.blocks.is_empty();
             let mut form_now = CYCLE[*form % CYCLE.len()];
-            if (first && want >= 60) || left < 40 {
+            if (first && want >= 60 * scale) || left < 40 * scale {
                 form_now = Form::Prose;
             } else {
                 *form += 1;
             }
-            if !self.user && form_now == Form::Prose && left > 300 && rng.chance(20) {
+            if !self.user && form_now == Form::Prose && left > 300 * scale && rng.chance(20) {
                 self.blocks.extend(author.heading(rng).map(|heading| Block { form: Form::List, parts: vec![heading] }));
             }
-            let size = left.min(match form_now {
+            let drawn = match form_now {
                 Form::Prose => rng.range(30, 160),
                 Form::Code => rng.range(40, 260),
                 Form::List => rng.range(40, 200),
-            });
+            };
+            let size = left.min(drawn * scale);
             let asks = self.user && first;
             let block = author.block(rng, form_now, asks, rates.bytes(form_now, size));
             got += rates.tokens(block.form, block.bytes());
             self.blocks.push(block);
-            if got + 15 >= want {
+            if got + 15 * scale >= want {
                 return got;
             }
         }

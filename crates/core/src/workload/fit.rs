@@ -1,16 +1,24 @@
 //! Brings rendered prompts to their token count. Every count that decides is an exact one of the whole rendered prompt;
-//! sentences that are added are counted alone beforehand, so that one correction is nearly always enough.
+//! sentences that are added are counted alone beforehand, so that one correction is nearly always enough. Where it is not
+//! (a short prompt, a small vocabulary: one sentence is more than the tolerance), [`super::fine`] goes on with words.
 
 use serde_json::Value;
 
 use super::author::{Author, Block, Form};
 use super::conversation::{Conversation, Message, Rates};
+use super::fine;
 use super::lexicon::capitalized;
 use super::rng::Stream;
 use super::{Prompt, WorkloadError};
 
 /// Rounds of counting the whole prompt.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
+
+/// The first of them that adds and takes away words instead of sentences.
+const FINE: usize = 8;
+
+/// From here on 1% is enough.
+const LATE: usize = 20;
 
 /// A request on its way to the right length.
 pub(crate) struct Draft {
@@ -51,12 +59,16 @@ impl Fitter<'_> {
                 drafts[i].text = text;
                 drafts[i].tokens = tokens;
             }
-            let allowed = if round + 1 < ROUNDS { aim } else { self.target / 100 };
+            let allowed = if round < LATE { aim.min(self.target / 100) } else { self.target / 100 };
             open.retain(|&i| drafts[i].tokens.abs_diff(self.target) > allowed);
             if open.is_empty() {
                 return Ok(());
             }
-            self.correct(drafts, &open)?;
+            if round < FINE {
+                self.correct(drafts, &open)?;
+            } else {
+                self.correct_finely(drafts, &open)?;
+            }
         }
         let draft = &drafts[open[0]];
         Err(WorkloadError::NotReached {
@@ -73,6 +85,7 @@ impl Fitter<'_> {
         let mut owners = Vec::new();
         for &i in open {
             let draft = &mut drafts[i];
+            let scale = self.rates.scale(draft.author.kind());
             if draft.tokens > self.target {
                 let excess = draft.tokens - self.target;
                 draft.conversation.shorten(self.rates, excess);
@@ -81,7 +94,7 @@ impl Fitter<'_> {
             let from = candidates.len();
             let gap = self.target - draft.tokens;
             let mut likely = 0;
-            while gap > 24 && likely < gap {
+            while gap > 24 * scale && likely < gap {
                 let sentence = draft.author.sentence(&mut draft.rng, false);
                 likely += self.rates.tokens(Form::Prose, sentence.len() + 1);
                 candidates.push(format!(" {sentence}"));
@@ -109,6 +122,27 @@ impl Fitter<'_> {
         Ok(())
     }
 
+    fn correct_finely(&self, drafts: &mut [Draft], open: &[usize]) -> Result<(), WorkloadError> {
+        let mut candidates = Vec::new();
+        let mut owners = Vec::new();
+        for &i in open {
+            let draft = &mut drafts[i];
+            if draft.tokens > self.target {
+                fine::trim(draft, self.rates, draft.tokens - self.target);
+            } else {
+                let from = candidates.len();
+                candidates.extend(fine::fillers(draft));
+                owners.push((i, from..candidates.len()));
+            }
+        }
+        let counts = self.count(&candidates, drafts[open[0]].index)?;
+        for (i, range) in owners {
+            let gap = self.target - drafts[i].tokens;
+            fine::fill(&mut drafts[i], &candidates[range.clone()], &counts[range], gap);
+        }
+        Ok(())
+    }
+
     pub(crate) fn count(&self, texts: &[String], request: u32) -> Result<Vec<usize>, WorkloadError> {
         let counts = self.prompt.count(texts).map_err(|message| self.failed("tokenizer", request, message))?;
         if counts.len() != texts.len() {
@@ -125,7 +159,7 @@ impl Fitter<'_> {
 
 impl Conversation {
     /// Adds a sentence to a paragraph, or a paragraph to a message that has none.
-    fn lengthen(&mut self, rng: &mut Stream, text: &str) {
+    pub(super) fn lengthen(&mut self, rng: &mut Stream, text: &str) {
         let at = rng.below(self.messages.len());
         let blocks = &mut self.messages[at].blocks;
         match blocks.iter_mut().rfind(|block| block.form == Form::Prose) {
@@ -155,7 +189,7 @@ impl Conversation {
 }
 
 impl Message {
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.blocks.iter().map(Block::bytes).sum()
     }
 

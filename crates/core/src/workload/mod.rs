@@ -15,6 +15,7 @@ mod code;
 mod conversation;
 mod dataset;
 mod files;
+mod fine;
 mod fit;
 mod lexicon;
 mod lists;

@@ -85,23 +85,23 @@ pub struct Dataset {
 /// Why a dataset cannot be used. Each sentence names the place in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    #[error("cannot read the dataset {}: {source}", path.display())]
+    #[error("cannot read the dataset {}: {source}; check the path and its permissions", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the dataset {} is empty; give a file with conversations or text", path.display())]
     Empty { path: PathBuf },
     #[error("the dataset {} is not UTF-8 at byte {offset}; convert it, for example with iconv -t UTF-8", path.display())]
     Utf8 { path: PathBuf, offset: u64 },
-    #[error("the dataset {} has broken JSON at {place}, column {column}: {message}", path.display())]
+    #[error("the dataset {} has broken JSON at {place}, column {column}: {message}; repair or remove it", path.display())]
     Json { path: PathBuf, place: Place, column: usize, message: String },
-    #[error("the dataset {}, {place}: {problem}", path.display())]
+    #[error("the dataset {}, {place}: {problem}; correct or remove this conversation", path.display())]
     Sample { path: PathBuf, place: Place, problem: String },
-    #[error("the dataset {} has no usable conversation ({summary}); each needs at least one message of the user", path.display())]
+    #[error("the dataset {} has no usable conversation ({summary}); each needs at least one message of the user; check that it is ShareGPT JSON, JSONL of OpenAI messages or plain text", path.display())]
     NoneUsable { path: PathBuf, summary: DatasetSummary },
     #[error(
         "the dataset {} gives {usable} usable conversation, but one to measure and another to warm up are needed; add conversations", path.display()
     )]
     TooFew { path: PathBuf, usable: usize },
-    #[error("the dataset {}, {place}: the chat template failed: {message}; repair the conversation or skip those that fail", path.display())]
+    #[error("the dataset {}, {place}: the chat template failed: {message}; repair the conversation, or leave out those that fail with --skip-refused", path.display())]
     Template { path: PathBuf, place: Place, message: String },
 }
 

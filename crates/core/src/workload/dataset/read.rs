@@ -256,7 +256,7 @@ fn lines(path: &Path, sink: &mut Sink<'_>) -> Result<(), DatasetError> {
             if let DatasetError::Json { message, .. } = &mut broken
                 && error.is_eof()
             {
-                message.push_str("; each line must be one whole object");
+                message.push_str(" (each line must be one whole object)");
             }
             broken
         })?;
