@@ -1,7 +1,7 @@
 //! Statistics of repeated benchmark runs: estimators, intervals, tests and stopping rules.
 //!
 //! Everything here is a pure function of numbers: no input or output, no clock, no random source. The run is the unit of
-//! inference: callers reduce a cell to **one value a run** (the mean over its blocks) before they come here, so that `n` is
+//! inference: callers reduce a cell to **one value a run** (the mean over its blocks; of two cells, [`rounds::ratio`]) before they come here, so that `n` is
 //! always a number of runs. What the intervals promise is tested by simulation in `tests/`; where they promise less, the
 //! tests pin what they really do.
 
@@ -13,6 +13,7 @@ mod lack_of_fit;
 pub mod mean;
 pub mod order;
 pub mod paired;
+pub mod rounds;
 pub mod scaling;
 pub mod serial;
 pub mod stopping;

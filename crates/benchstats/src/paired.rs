@@ -50,7 +50,20 @@ pub fn ratio(numerator: &[f64], denominator: &[f64], level: f64) -> Result<Paire
     }
     let ratios: Vec<f64> =
         logs(numerator)?.iter().zip(logs(denominator)?).map(|(above, below)| above - below).collect();
-    let (mean_log, se_log) = mean_and_error(&ratios)?;
+    of_logs(&ratios, level)
+}
+
+/// `exp(mean ± t·s/√n)` of ratios that were formed within the runs, one a run, above zero.
+///
+/// Errors: [`StatsError::OneRun`], [`StatsError::Empty`], [`StatsError::BadValue`] (the index is the run),
+/// [`StatsError::BadArgument`] for the level.
+pub fn of_ratios(ratios: &[f64], level: f64) -> Result<Paired, StatsError> {
+    check_level(level)?;
+    of_logs(&logs(ratios)?, level)
+}
+
+fn of_logs(ratios: &[f64], level: f64) -> Result<Paired, StatsError> {
+    let (mean_log, se_log) = mean_and_error(ratios)?;
     let mut paired = Paired {
         interval: Interval { point: f64::NAN, lower: f64::NAN, upper: f64::NAN, level },
         mean_log,
@@ -83,6 +96,14 @@ mod tests {
         assert!((paired.interval.lower.ln() - (2.0 - 12.706204736174705)).abs() < 1e-9);
         assert!((paired.at(0.5).upper.ln() - 3.0).abs() < 1e-9);
         assert!(paired.at(1.0).lower.is_nan());
+    }
+
+    #[test]
+    fn ratios_of_runs_are_taken_as_they_are() {
+        let by_runs = ratio(&[2.0, 6.3, 2.1], &[1.0, 3.0, 1.1], 0.95).unwrap();
+        assert_eq!(of_ratios(&[2.0, 6.3 / 3.0, 2.1 / 1.1], 0.95).unwrap().df, by_runs.df);
+        assert!((of_ratios(&[2.0, 2.1, 2.1 / 1.1], 0.95).unwrap().mean_log - by_runs.mean_log).abs() < 1e-12);
+        assert_eq!(of_ratios(&[1.0, 0.0], 0.95), Err(StatsError::BadValue { index: 1, value: 0.0 }));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use benchstats::rounds;
+
 use crate::folder::RunFolder;
 use crate::protocol::Sample;
 use crate::record::Status;
@@ -141,10 +143,17 @@ impl Measurements {
         self.cell(cell).map(|c| c.stage_values(stage)).unwrap_or_default()
     }
 
-    /// The run values of two cells over the runs that have both, ns a call, in the order of the runs.
-    pub fn paired(&self, a: &str, b: &str) -> (Vec<f64>, Vec<f64>) {
-        let b = self.run_values(b);
-        self.run_values(a).into_iter().filter_map(|(run, a)| Some((a, *b.get(&run)?))).unzip()
+    /// Run to the ratio of the time of a call of `a` to that of `b` within it ([`rounds::ratio`]: block by block, the median
+    /// over the rounds), over the runs that have both.
+    pub fn ratios(&self, a: &str, b: &str) -> BTreeMap<u32, f64> {
+        let (Some(a), Some(b)) = (self.cell(a), self.cell(b)) else { return BTreeMap::new() };
+        let values = |blocks: &[BlockData]| -> Vec<rounds::Block> {
+            blocks.iter().map(|block| (block.block, block.ns_per_call)).collect()
+        };
+        a.runs
+            .iter()
+            .filter_map(|(&run, blocks)| Some((run, rounds::ratio(&values(blocks), &values(b.runs.get(&run)?))?)))
+            .collect()
     }
 
     /// Hands over the raw samples of a cell, with their runs, in the order in which they were taken. They are read from the

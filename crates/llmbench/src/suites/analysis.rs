@@ -39,8 +39,8 @@ pub fn half_widths(suite: &dyn Suite, plan: &Plan, measurements: &Measurements) 
         .flat_map(|experiment| experiment.comparisons(plan))
         .filter(|(row, baseline)| usable(measurements.status(row)) && usable(measurements.status(baseline)))
         .map(|(row, baseline)| {
-            let (numerator, denominator) = measurements.paired(&row, &baseline);
-            paired::ratio(&numerator, &denominator, 0.95)
+            let ratios: Vec<f64> = measurements.ratios(&row, &baseline).into_values().collect();
+            paired::of_ratios(&ratios, 0.95)
                 .map_or(f64::INFINITY, |paired| paired.half_width_log(0.95).exp_m1())
         })
         .collect()

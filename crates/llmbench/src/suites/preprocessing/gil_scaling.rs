@@ -196,14 +196,13 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
     curves
 }
 
-/// rate(n)/rate(1) in each run.
+/// rate(n)/rate(1) in each run, paired round by round.
 fn speedup_by_run(input: &AnalysisInput, rows: &Rows, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
     let at = |threads: u32| {
-        let cell = cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id));
-        cell.map(|cell| input.measurements.run_values(&cell.id))
+        cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id))
     };
     let (Some(one), Some(many)) = (at(1), at(threads)) else { return BTreeMap::new() };
-    one.iter().filter_map(|(run, one)| many.get(run).map(|many| (*run, one / many))).collect()
+    input.measurements.ratios(&one.id, &many.id)
 }
 
 /// The Rust engine of the same operation: what the cores of this machine can give. None for a control itself.

@@ -48,16 +48,16 @@ impl<'a> Rows<'a> {
         let floor = input
             .cells()
             .find(|cell| cell.twin_of.is_some())
-            .and_then(|twin| twin.twin_of.as_deref().map(|of| input.measurements.paired(&twin.id, of)))
-            .and_then(|(twin, base)| paired::ratio(&twin, &base, LEVEL).ok())
+            .and_then(|twin| twin.twin_of.as_deref().map(|of| input.measurements.ratios(&twin.id, of)))
+            .and_then(|ratios| paired::of_ratios(&values(&ratios), LEVEL).ok())
             .map_or(verdict::LEAST_FLOOR, |aa| verdict::noise_floor(&aa));
         let mut rows = Self { input, floor, records: Vec::new() };
         if let Some(twin) = input.cells().find(|cell| cell.twin_of.is_some()) {
-            let (values, _) = input.measurements.paired(&twin.id, twin.twin_of.as_deref().unwrap_or_default());
-            if values.len() > 1 {
+            let runs = input.measurements.ratios(&twin.id, twin.twin_of.as_deref().unwrap_or_default()).len();
+            if runs > 1 {
                 let point = Estimate {
                     method: "aa-twin".to_owned(),
-                    ..point_only(floor, values.len(), rows.samples(&twin.id))
+                    ..point_only(floor, runs, rows.samples(&twin.id))
                 };
                 let baseline = twin.twin_of.clone();
                 rows.push(twin, &twin.op.name, "noise_floor", "1", Some(point)).baseline_cell_id = baseline;
@@ -146,9 +146,9 @@ impl<'a> Rows<'a> {
             if !(self.rankable(row) && self.rankable(baseline)) {
                 continue;
             }
-            let (numerator, denominator) = self.input.measurements.paired(row, baseline);
-            if let Ok(paired) = paired::ratio(&numerator, &denominator, LEVEL) {
-                names.push((row.clone(), baseline.clone(), numerator.len()));
+            let ratios = values(&self.input.measurements.ratios(row, baseline));
+            if let Ok(paired) = paired::of_ratios(&ratios, LEVEL) {
+                names.push((row.clone(), baseline.clone(), ratios.len()));
                 family.push(paired);
             }
         }
