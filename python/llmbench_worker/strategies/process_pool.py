@@ -103,10 +103,13 @@ class Strategy(Base):
     async def stop(self) -> None:
         if not hasattr(self, "_pool"):
             return
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.kill()
-            process.join()
+        workers = multiprocessing.active_children()
+        for worker in workers:
+            worker.kill()
+        # The executor's own thread notices, and is done with everything when this returns.
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for worker in workers:
+            worker.join()
         # This process ends without the interpreter's own clean-up, which would remove the pool's semaphores and end the
         # process that multiprocessing keeps to track them.
         util._run_finalizers(0)
