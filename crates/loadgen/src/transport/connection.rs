@@ -1,0 +1,231 @@
+//! One non-blocking stream socket: what is still to be written, and what was read and not understood yet.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketType, connect, sendmsg, socket, sockopt,
+};
+
+use super::answer::Failure;
+use super::codec::{Codec, Decoded};
+use crate::clock::now_ns;
+use crate::outcome::ErrorClass;
+
+/// An address that needs no more resolving.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    Unix(SocketAddrUnix),
+    Tcp(SocketAddr),
+}
+
+/// What reading brought.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// Bytes; the answers among them were decoded.
+    Bytes,
+    /// Nothing for now.
+    Nothing,
+    /// The server ended the connection, in good order or not.
+    End(Option<io::Error>),
+    /// Bytes that are not of the protocol.
+    Broken(Failure),
+}
+
+/// A connection with its protocol.
+pub(super) struct Connection {
+    fd: OwnedFd,
+    pub codec: Box<dyn Codec>,
+    /// When connecting began, until it stands.
+    pub connecting_ns: Option<u64>,
+    /// Requests that wait for their answers here.
+    pub in_flight: usize,
+    /// Number of the last request that went this way, for taking turns.
+    pub last_used: u64,
+    /// Whether the poller watches for room to write.
+    pub watched_for_room: bool,
+    pub generation: u32,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Bytes of `output` that are written already.
+    output_done: usize,
+    head: Vec<u8>,
+    /// Requests not written whole: id, and the count of queued bytes at its end.
+    unsent: VecDeque<(u64, u64)>,
+    queued: u64,
+    written: u64,
+}
+
+impl Connection {
+    /// Begins to connect; the connection may stand at once or later ([`Connection::connected`]).
+    pub fn start(address: &Address, codec: Box<dyn Codec>, generation: u32) -> io::Result<Self> {
+        let began = now_ns();
+        let family = match address {
+            Address::Unix(_) => AddressFamily::UNIX,
+            Address::Tcp(SocketAddr::V4(_)) => AddressFamily::INET,
+            Address::Tcp(SocketAddr::V6(_)) => AddressFamily::INET6,
+        };
+        let fd = socket(family, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let result = match address {
+            Address::Unix(path) => connect(&fd, path),
+            Address::Tcp(address) => {
+                // A request is one write: waiting to fill a segment would only delay its end.
+                sockopt::set_tcp_nodelay(&fd, true)?;
+                connect(&fd, address)
+            }
+        };
+        let stands = match result {
+            Ok(()) => true,
+            Err(Errno::INPROGRESS) => false,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            fd,
+            codec,
+            connecting_ns: (!stands).then_some(began),
+            in_flight: 0,
+            last_used: 0,
+            watched_for_room: false,
+            generation,
+            input: Vec::new(),
+            output: Vec::new(),
+            output_done: 0,
+            head: Vec::new(),
+            unsent: VecDeque::new(),
+            queued: 0,
+            written: 0,
+        })
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Room to write was reported while connecting: the connection stands, or the error says why not.
+    pub fn connected(&mut self) -> io::Result<()> {
+        sockopt::socket_error(&self.fd)??;
+        self.connecting_ns = None;
+        Ok(())
+    }
+
+    /// True while bytes wait for room in the socket.
+    pub fn is_blocked(&self) -> bool {
+        self.output_done < self.output.len()
+    }
+
+    /// Writes a request, or queues what the socket does not take. Returns when its last byte was written, None if it is queued.
+    ///
+    /// # Errors
+    /// The connection is lost, and no byte of the request was taken.
+    pub fn send(&mut self, id: u64, payload: &[u8]) -> io::Result<Option<u64>> {
+        self.head.clear();
+        self.codec.begin(id, payload.len(), &mut self.head);
+        let length = self.head.len() + payload.len();
+        let taken = if self.is_blocked() || self.connecting_ns.is_some() {
+            0
+        } else {
+            let parts = [IoSlice::new(&self.head), IoSlice::new(payload)];
+            match retry(|| sendmsg(&self.fd, &parts, &mut SendAncillaryBuffer::default(), send_flags())) {
+                Ok(taken) => taken,
+                Err(Errno::AGAIN) => 0,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.queued += length as u64;
+        self.written += taken as u64;
+        if taken == length {
+            return Ok(Some(now_ns()));
+        }
+        if self.output_done == self.output.len() {
+            self.output.clear();
+            self.output_done = 0;
+        }
+        let of_head = taken.min(self.head.len());
+        self.output.extend_from_slice(&self.head[of_head..]);
+        self.output.extend_from_slice(&payload[taken - of_head..]);
+        self.unsent.push_back((id, self.queued));
+        Ok(None)
+    }
+
+    /// Writes queued bytes and appends the requests that are now written whole, with the time.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn flush(&mut self, sent: &mut Vec<(u64, u64)>) -> io::Result<()> {
+        while self.is_blocked() {
+            let parts = [IoSlice::new(&self.output[self.output_done..])];
+            let taken = match retry(|| sendmsg(&self.fd, &parts, &mut SendAncillaryBuffer::default(), send_flags())) {
+                Ok(taken) => taken,
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            };
+            self.output_done += taken;
+            self.written += taken as u64;
+            let at_ns = now_ns();
+            while let Some(&(id, end)) = self.unsent.front().filter(|(_, end)| *end <= self.written) {
+                debug_assert!(end <= self.queued);
+                sent.push((id, at_ns));
+                self.unsent.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once and decodes. The stamp is taken when the read returns, before anything is looked at.
+    pub fn receive(&mut self, scratch: &mut [u8], decoded: &mut Vec<(Decoded, u64)>) -> Received {
+        let length = match retry(|| rustix::io::read(&self.fd, &mut *scratch)) {
+            Ok(0) => return Received::End(None),
+            Ok(length) => length,
+            Err(Errno::AGAIN) => return Received::Nothing,
+            Err(error) => return Received::End(Some(error.into())),
+        };
+        let at_ns = now_ns();
+        let bytes = &scratch[..length];
+        let mut answers = Vec::new();
+        // Mostly the answers of one read are whole: then nothing is copied.
+        let result = if self.input.is_empty() {
+            let used = self.codec.decode(bytes, at_ns, &mut answers);
+            if let Ok(used) = used {
+                self.input.extend_from_slice(&bytes[used..]);
+            }
+            used.map(|_| ())
+        } else {
+            self.input.extend_from_slice(bytes);
+            let used = self.codec.decode(&self.input, at_ns, &mut answers);
+            used.map(|used| drop(self.input.drain(..used)))
+        };
+        decoded.extend(answers.into_iter().map(|answer| (answer, at_ns)));
+        result.map_or_else(Received::Broken, |()| Received::Bytes)
+    }
+}
+
+/// The failure of a request that waited on a connection when it ended.
+pub(super) fn ended(error: Option<&io::Error>) -> Failure {
+    let message = match error {
+        None => "the server closed the connection before it answered".to_owned(),
+        Some(error) => format!("the connection was lost before the answer came: {error}"),
+    };
+    Failure::new(ErrorClass::Reset, message)
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// A server that went away is an error, not a signal. (Rust programs ignore SIGPIPE; libraries cannot count on it.)
+fn send_flags() -> SendFlags {
+    #[cfg(target_os = "linux")]
+    return SendFlags::NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    return SendFlags::empty();
+}

@@ -1,0 +1,280 @@
+//! HTTP/1.1 with keep-alive, as much of it as posting a body and reading the answer needs (RFC 9112): one request at a time on
+//! a connection, answers with a content length, in chunks, or up to the end of the connection.
+
+use super::MOST_BYTES;
+use super::answer::{AnswerFormat, Failure};
+use super::chunked::Chunked;
+use super::codec::{Codec, Decoded};
+use crate::outcome::ErrorClass;
+
+/// Longest head of an answer, bytes, and most fields in it.
+const LONGEST_HEAD: usize = 64 << 10;
+const MOST_FIELDS: usize = 128;
+
+/// How much of a failed answer's body goes into the message, bytes.
+const QUOTED: usize = 200;
+
+/// How the body of an answer ends.
+#[derive(Debug)]
+enum Body {
+    Length(usize),
+    Chunked(Chunked),
+    /// With the connection.
+    Close,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+struct Head {
+    status: u16,
+    body: Body,
+}
+
+/// HTTP on one connection.
+pub(super) struct Http {
+    /// The request's head up to the content length.
+    prefix: Vec<u8>,
+    format: AnswerFormat,
+    keep: bool,
+    /// The request that waits for its answer.
+    waiting: Option<u64>,
+    first_byte_ns: Option<u64>,
+    head: Option<Head>,
+    body: Vec<u8>,
+    reusable: bool,
+}
+
+impl Http {
+    /// Posts to `path` of `authority` (host and port).
+    pub fn new(authority: &str, path: &str, format: AnswerFormat, keep: bool) -> Self {
+        let prefix =
+            format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: ");
+        Self {
+            prefix: prefix.into_bytes(),
+            format,
+            keep,
+            waiting: None,
+            first_byte_ns: None,
+            head: None,
+            body: Vec::new(),
+            reusable: true,
+        }
+    }
+
+    /// Takes the answer that is complete.
+    fn complete(&mut self, id: u64, status: u16, decoded: &mut Vec<Decoded>) {
+        let answer = if (200..300).contains(&status) {
+            self.format.read(&self.body, self.keep)
+        } else {
+            let quoted = String::from_utf8_lossy(&self.body[..self.body.len().min(QUOTED)]);
+            Err(Failure::new(ErrorClass::Status, format!("HTTP status {status}: {}", quoted.trim())))
+        };
+        decoded.push(Decoded { id, first_byte_ns: self.first_byte_ns.take().unwrap_or(0), answer });
+        (self.waiting, self.head) = (None, None);
+        self.body.clear();
+    }
+
+    /// Reads the next head; None if it is not whole. Also returns its length.
+    fn read_head(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut response = httparse::Response::new(&mut fields);
+        let parsed = response
+            .parse(bytes)
+            .map_err(|error| Failure::new(ErrorClass::Protocol, format!("the answer is not HTTP/1: {error}")))?;
+        let httparse::Status::Complete(length) = parsed else {
+            if bytes.len() > LONGEST_HEAD {
+                return Err(Failure::new(ErrorClass::Protocol, "the head of the answer does not end"));
+            }
+            return Ok(None);
+        };
+        let status = response.code.unwrap_or(0);
+        let is = |value: &[u8], token: &str| {
+            let mut tokens = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            tokens.any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+        };
+        let (mut body, mut keep_alive) = (Body::Close, response.version == Some(1));
+        for field in response.headers.iter() {
+            if field.name.eq_ignore_ascii_case("connection") {
+                keep_alive = (keep_alive || is(field.value, "keep-alive")) && !is(field.value, "close");
+            } else if field.name.eq_ignore_ascii_case("transfer-encoding") && is(field.value, "chunked") {
+                body = Body::Chunked(Chunked::new());
+            } else if field.name.eq_ignore_ascii_case("content-length") && !matches!(body, Body::Chunked(_)) {
+                let length = std::str::from_utf8(field.value).ok().and_then(|value| value.trim().parse().ok());
+                body = Body::Length(
+                    length.ok_or_else(|| Failure::new(ErrorClass::Protocol, "the answer has a bad content length"))?,
+                );
+            }
+        }
+        if status < 200 || status == 204 || status == 304 {
+            body = Body::Length(0);
+        }
+        // An interim answer says nothing about the connection.
+        self.reusable &= status < 200 || (keep_alive && !matches!(body, Body::Close));
+        Ok(Some((Head { status, body }, length)))
+    }
+}
+
+impl Codec for Http {
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    fn begin(&mut self, id: u64, length: usize, head: &mut Vec<u8>) {
+        self.waiting = Some(id);
+        head.extend_from_slice(&self.prefix);
+        head.extend_from_slice(length.to_string().as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+    }
+
+    fn decode(&mut self, bytes: &[u8], at_ns: u64, decoded: &mut Vec<Decoded>) -> Result<usize, Failure> {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            let Some(id) = self.waiting else {
+                return if rest.is_empty() {
+                    Ok(used)
+                } else {
+                    Err(Failure::new(ErrorClass::Protocol, "the server sent bytes that nobody asked for"))
+                };
+            };
+            if !rest.is_empty() {
+                self.first_byte_ns.get_or_insert(at_ns);
+            }
+            let Some(head) = &mut self.head else {
+                let Some((head, length)) = self.read_head(rest)? else { return Ok(used) };
+                used += length;
+                // An interim answer (100 Continue, 103 Early Hints) is followed by the answer itself.
+                if head.status >= 200 {
+                    self.head = Some(head);
+                }
+                continue;
+            };
+            let complete = match &mut head.body {
+                Body::Length(length) => {
+                    if *length > MOST_BYTES {
+                        return Err(too_long());
+                    }
+                    let take = rest.len().min(*length - self.body.len());
+                    self.body.extend_from_slice(&rest[..take]);
+                    used += take;
+                    self.body.len() == *length
+                }
+                Body::Chunked(chunked) => {
+                    used += chunked.decode(rest, &mut self.body)?;
+                    chunked.is_complete()
+                }
+                Body::Close => {
+                    self.body.extend_from_slice(rest);
+                    used += rest.len();
+                    false
+                }
+            };
+            if self.body.len() > MOST_BYTES {
+                return Err(too_long());
+            }
+            if !complete {
+                return Ok(used);
+            }
+            let status = head.status;
+            self.complete(id, status, decoded);
+        }
+    }
+
+    fn end(&mut self, decoded: &mut Vec<Decoded>) -> Option<u64> {
+        let id = self.waiting?;
+        if let Some(Head { status, body: Body::Close }) = self.head {
+            self.complete(id, status, decoded);
+            return None;
+        }
+        self.first_byte_ns.map(|_| id)
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.reusable
+    }
+}
+
+fn too_long() -> Failure {
+    Failure::new(ErrorClass::Protocol, format!("the answer is longer than {MOST_BYTES} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+
+    fn waiting() -> Http {
+        let mut http = Http::new("localhost:1", "/prepare", AnswerFormat::Opaque, false);
+        http.begin(5, 3, &mut Vec::new());
+        http
+    }
+
+    /// Feeds a stream cut in two; returns the answers and the request that its end cuts short.
+    fn feed(stream: &[u8], cut: usize) -> Result<(Vec<Decoded>, Option<u64>, bool), Failure> {
+        let (mut http, mut decoded) = (waiting(), Vec::new());
+        let used = http.decode(&stream[..cut], 1, &mut decoded)?;
+        if cut < stream.len() {
+            http.decode(&stream[used..], 2, &mut decoded)?;
+        }
+        let short = http.end(&mut decoded);
+        Ok((decoded, short, http.is_reusable()))
+    }
+
+    #[test]
+    fn the_request_is_what_servers_expect() {
+        let mut head = Vec::new();
+        Http::new("localhost:80", "/prepare", AnswerFormat::Opaque, false).begin(1, 12, &mut head);
+        let text = String::from_utf8(head).unwrap();
+        assert!(text.starts_with("POST /prepare HTTP/1.1\r\nhost: localhost:80\r\n"));
+        assert!(text.ends_with("content-length: 12\r\n\r\n"));
+    }
+
+    #[test]
+    fn bodies_end_in_three_ways_however_they_are_cut() {
+        let streams: [(&[u8], bool); 4] = [
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", true),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nConnection: close\r\n\r\nhello", false),
+            (b"HTTP/1.0 200 OK\r\n\r\nhello", false),
+        ];
+        for (stream, reusable) in streams {
+            for cut in 0..=stream.len() {
+                let (decoded, short, again) = feed(stream, cut).unwrap();
+                assert_eq!((decoded.len(), short, again), (1, None, reusable), "cut at {cut}");
+                assert_eq!(decoded[0].id, 5);
+                assert_eq!(decoded[0].answer.as_ref().unwrap().check, check(b"hello"));
+                assert_eq!(decoded[0].first_byte_ns, if cut == 0 { 2 } else { 1 });
+            }
+        }
+    }
+
+    #[test]
+    fn failures_have_their_class() {
+        let (decoded, ..) = feed(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", 10).unwrap();
+        let failure = decoded[0].answer.as_ref().unwrap_err();
+        assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Status, "HTTP status 503: busy"));
+        let (decoded, short, _) = feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", 10).unwrap();
+        assert_eq!((decoded.len(), short), (0, Some(5)));
+        for bad in [
+            &b"SSH-2.0-OpenSSH\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokMORE",
+        ] {
+            assert_eq!(feed(bad, bad.len()).unwrap_err().class, ErrorClass::Protocol);
+        }
+        let endless = [b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'a'; LONGEST_HEAD]].concat();
+        assert_eq!(feed(&endless, endless.len()).unwrap_err().class, ErrorClass::Protocol);
+    }
+
+    #[test]
+    fn a_connection_carries_one_request_after_another() {
+        let (mut http, mut decoded) = (waiting(), Vec::new());
+        for id in 6..9 {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            assert_eq!(http.decode(answer, id, &mut decoded).unwrap(), answer.len());
+            http.begin(id, 1, &mut Vec::new());
+        }
+        assert_eq!(decoded.iter().map(|one| (one.id, one.first_byte_ns)).collect::<Vec<_>>(), [(5, 6), (6, 7), (7, 8)]);
+    }
+}

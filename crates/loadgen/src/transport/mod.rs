@@ -1,0 +1,97 @@
+//! How requests reach a server and answers come back.
+//!
+//! The driver's thread owns the transport and does everything through it: no other thread reads or writes a socket, so the
+//! cost of a request is a write, a wait and a read, and stamps are taken right at these calls. Connections are opened before
+//! the clock starts; what opening costs is a figure of its own.
+
+mod answer;
+mod chunked;
+mod codec;
+mod connection;
+mod endpoint;
+mod frames;
+mod http;
+mod in_process;
+mod poller;
+mod sockets;
+
+pub use answer::{Answer, AnswerFormat, Failure};
+pub use endpoint::{Endpoint, EndpointError};
+pub use in_process::{InProcess, Reply};
+pub use sockets::{SocketOptions, Sockets};
+
+use serde::{Deserialize, Serialize};
+
+/// The largest payload of a request or an answer, bytes.
+pub const MOST_BYTES: usize = 64 << 20;
+
+/// What carries requests to a server. All calls come from one thread. Times are CLOCK_MONOTONIC, ns.
+pub trait Transport: Send {
+    /// Opens connections and waits until they stand. Called once, before the clock starts.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the server is not there, or the system's limits are too low.
+    fn open(&mut self, connections: usize) -> Result<Opening, OpenError>;
+
+    /// Offers a request. `id` must not have been used before on this transport. It does not block: what the socket does not
+    /// take at once is written during [`Transport::wait`].
+    ///
+    /// # Errors
+    /// The failure, if the request could not be handed to any connection; then no event follows.
+    fn submit(&mut self, id: u64, payload: &[u8]) -> Result<Submitted, Failure>;
+
+    /// Waits until something happened or until `until_ns`, and appends what happened. It may return early and empty.
+    /// It returns at `until_ns` even if more is to be read.
+    ///
+    /// # Errors
+    /// When the system's polling fails; the transport is then of no more use.
+    fn wait(&mut self, until_ns: u64, events: &mut Vec<Event>) -> std::io::Result<()>;
+
+    /// Gives a request up. An answer that still comes is a stray.
+    fn abandon(&mut self, id: u64);
+
+    /// Connections that were opened after [`Transport::open`]: none was free, or one had died.
+    fn opened_late(&self) -> Opening;
+}
+
+/// A request that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// When its bytes were first offered.
+    pub began_ns: u64,
+    /// When the last byte was taken; None if it was not taken at once: then [`Event::Sent`] follows.
+    pub sent_ns: Option<u64>,
+}
+
+/// What a transport reports.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The last byte of a request was taken, later than at once.
+    Sent { id: u64, at_ns: u64 },
+    /// A whole answer was read. The failure is one that the server reported.
+    Done { id: u64, first_byte_ns: u64, done_ns: u64, answer: Result<Answer, Failure> },
+    /// The request is lost.
+    Failed { id: u64, at_ns: u64, failure: Failure },
+    /// An answer to a request that waits for none, or bytes that nobody asked for.
+    Stray { id: Option<u64> },
+}
+
+/// The cost of opening connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// For each connection, from the call until it stood, ns.
+    pub connect_ns: Vec<u64>,
+}
+
+/// Why connections cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot connect to {endpoint} (connection {number}): {message}; is the server running?")]
+    Connect { endpoint: String, number: usize, message: String },
+    #[error(
+        "cannot connect to {endpoint}: connection {number} needs more open files than the limit of {limit}; raise it with `ulimit -n {needed}`"
+    )]
+    Files { endpoint: String, number: usize, limit: u64, needed: u64 },
+    #[error("cannot prepare to wait for sockets: {0}")]
+    Poller(std::io::Error),
+}

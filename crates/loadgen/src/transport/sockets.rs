@@ -1,0 +1,464 @@
+//! A pool of connections to one server, driven by the thread that owns it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::ToSocketAddrs;
+
+use rustix::net::SocketAddrUnix;
+
+use super::answer::{AnswerFormat, Failure};
+use super::codec::Codec;
+use super::connection::{Address, Connection, Received, ended};
+use super::endpoint::Endpoint;
+use super::frames::Frames;
+use super::http::Http;
+use super::poller::{Poller, Ready};
+use super::{Event, MOST_BYTES, OpenError, Opening, Submitted, Transport};
+use crate::clock::now_ns;
+use crate::outcome::ErrorClass;
+
+/// Read buffer, bytes: most answers come whole in one read.
+const SCRATCH: usize = 256 << 10;
+
+/// How many ready sockets are read before the time is looked at. Reading one takes a few µs.
+const BETWEEN_LOOKS: usize = 4;
+
+/// How a pool treats answers and connecting.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    pub format: AnswerFormat,
+    /// Keep the content of answers, for looking at a few; it costs memory and a copy each.
+    pub keep_content: bool,
+    /// How long opening one connection may take before the clock starts, ns.
+    pub connect_timeout_ns: u64,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { format: AnswerFormat::Prepared, keep_content: false, connect_timeout_ns: 5_000_000_000 }
+    }
+}
+
+/// Order in which connections are taken: those that the server reads first, then the fewest requests in flight, then the one
+/// that was used longest ago. So load is spread over all connections, and over all processes behind one port.
+type Turn = (bool, usize, u64, usize);
+
+/// Connections to one server over Unix or TCP sockets.
+///
+/// Where a protocol carries one request at a time (HTTP/1.1) and none is free, or a connection died, another is opened during the
+/// run without blocking; [`Transport::opened_late`] counts these.
+pub struct Sockets {
+    endpoint: Endpoint,
+    options: SocketOptions,
+    poller: Poller,
+    /// Where to connect to, in the order of trying; after opening only the one that worked.
+    addresses: Vec<Address>,
+    connections: Vec<Option<Connection>>,
+    vacant: Vec<usize>,
+    /// Connections that take a request.
+    free: BTreeSet<Turn>,
+    /// On which connection a request waits.
+    flights: HashMap<u64, usize>,
+    ready: VecDeque<Ready>,
+    /// What happened outside `wait`.
+    backlog: Vec<Event>,
+    late: Opening,
+    turn: u64,
+    generation: u32,
+    scratch: Box<[u8]>,
+}
+
+impl Sockets {
+    /// A pool without connections yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Connect`] for an address that cannot be resolved, [`OpenError::Poller`].
+    pub fn new(endpoint: Endpoint, options: SocketOptions) -> Result<Self, OpenError> {
+        let failed = |message: String| OpenError::Connect { endpoint: endpoint.to_string(), number: 1, message };
+        let addresses = match &endpoint {
+            Endpoint::Unix(path) => {
+                let address = SocketAddrUnix::new(path.as_path());
+                vec![Address::Unix(address.map_err(|error| failed(format!("the path cannot be used: {error}")))?)]
+            }
+            Endpoint::Http { host, port, .. } => {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let found = (host, *port).to_socket_addrs().map_err(|error| failed(error.to_string()))?;
+                found.map(Address::Tcp).collect()
+            }
+        };
+        if addresses.is_empty() {
+            return Err(failed("the name has no address".to_owned()));
+        }
+        Ok(Self {
+            endpoint,
+            options,
+            poller: Poller::new().map_err(OpenError::Poller)?,
+            addresses,
+            connections: Vec::new(),
+            vacant: Vec::new(),
+            free: BTreeSet::new(),
+            flights: HashMap::new(),
+            ready: VecDeque::new(),
+            backlog: Vec::new(),
+            late: Opening::default(),
+            turn: 0,
+            generation: 0,
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+        })
+    }
+
+    fn codec(&self) -> Box<dyn Codec> {
+        match &self.endpoint {
+            Endpoint::Unix(_) => Box::new(Frames::new(self.options.format, self.options.keep_content)),
+            Endpoint::Http { host, port, path } => {
+                let authority = format!("{host}:{port}");
+                Box::new(Http::new(&authority, path, self.options.format, self.options.keep_content))
+            }
+        }
+    }
+
+    /// Begins a connection and returns where it is kept.
+    fn start(&mut self, address: &Address) -> io::Result<usize> {
+        self.generation += 1;
+        let connection = Connection::start(address, self.codec(), self.generation)?;
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        let mut connection = connection;
+        connection.watched_for_room = connection.connecting_ns.is_some();
+        let token = token(index, connection.generation);
+        if let Err(error) = self.poller.add(connection.fd(), token, connection.watched_for_room) {
+            self.vacant.push(index);
+            return Err(error);
+        }
+        self.connections[index] = Some(connection);
+        Ok(index)
+    }
+
+    /// Opens one connection and waits until it stands.
+    fn open_one(&mut self) -> io::Result<()> {
+        let deadline = now_ns() + self.options.connect_timeout_ns;
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in self.addresses.clone() {
+            match self.open_at(&address, deadline) {
+                Ok(()) => {
+                    self.addresses = vec![address];
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn open_at(&mut self, address: &Address, deadline: u64) -> io::Result<()> {
+        let index = loop {
+            match self.start(address) {
+                // The backlog of a Unix socket is full: the server will accept soon.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && now_ns() < deadline => {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                result => break result?,
+            }
+        };
+        while let Some(connection) = self.connections[index].as_mut().filter(|one| one.connecting_ns.is_some()) {
+            let token = token(index, connection.generation);
+            let mut ready = Vec::new();
+            self.poller.wait(now_ns(), deadline, &mut ready)?;
+            let mut result = Ok(());
+            if ready.iter().any(|one| one.token == token) {
+                result = connection.connected();
+            } else if now_ns() >= deadline {
+                result = Err(io::ErrorKind::TimedOut.into());
+            }
+            // What other connections report this early is reported again: nothing was read from them.
+            if let Err(error) = result {
+                self.remove(index);
+                return Err(error);
+            }
+        }
+        self.watch(index)?;
+        self.place(index);
+        Ok(())
+    }
+
+    /// Opens a connection during the run, without waiting for it: requests queue in it.
+    fn open_late(&mut self) -> Result<usize, Failure> {
+        let began = now_ns();
+        let address = self.addresses[0].clone();
+        let index = self.start(&address).map_err(|error| {
+            Failure::new(ErrorClass::Connect, format!("cannot connect to {}: {error}", self.endpoint))
+        })?;
+        if self.connections[index].as_ref().is_some_and(|one| one.connecting_ns.is_none()) {
+            self.late.connect_ns.push(now_ns() - began);
+        }
+        Ok(index)
+    }
+
+    /// Offers a connection for requests, if it takes any.
+    fn place(&mut self, index: usize) {
+        if let Some(one) = &self.connections[index]
+            && one.codec.is_reusable()
+            && one.in_flight < one.codec.at_once()
+        {
+            self.free.insert(turn(one, index));
+        }
+    }
+
+    fn unplace(&mut self, index: usize) {
+        if let Some(one) = &self.connections[index] {
+            self.free.remove(&turn(one, index));
+        }
+    }
+
+    /// Watches for room to write exactly while bytes wait for it.
+    fn watch(&mut self, index: usize) -> io::Result<()> {
+        if let Some(one) = &mut self.connections[index] {
+            let wanted = one.is_blocked() || one.connecting_ns.is_some();
+            if wanted != one.watched_for_room {
+                self.poller.modify(one.fd(), token(index, one.generation), wanted)?;
+                one.watched_for_room = wanted;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a connection.
+    fn remove(&mut self, index: usize) {
+        self.unplace(index);
+        if let Some(one) = self.connections[index].take() {
+            // It is closed now in any case; an error here would change nothing.
+            let _ = self.poller.remove(one.fd(), token(index, one.generation));
+            self.vacant.push(index);
+        }
+    }
+
+    /// Reads once; returns how the connection ended, if it did.
+    fn receive(&mut self, index: usize, events: &mut Vec<Event>) -> Option<Lost> {
+        let mut decoded = Vec::new();
+        let one = self.connections[index].as_mut()?;
+        let received = one.receive(&mut self.scratch, &mut decoded);
+        let mut ended_by_server = None;
+        if let Received::End(error) = &received {
+            let mut last = Vec::new();
+            let short = one.codec.end(&mut last);
+            let now = now_ns();
+            decoded.extend(last.into_iter().map(|answer| (answer, now)));
+            ended_by_server = Some((short, ended(error.as_ref())));
+        }
+        self.unplace(index);
+        for (answer, done_ns) in decoded {
+            if self.flights.get(&answer.id) != Some(&index) {
+                events.push(Event::Stray { id: Some(answer.id) });
+                continue;
+            }
+            self.flights.remove(&answer.id);
+            if let Some(one) = &mut self.connections[index] {
+                one.in_flight -= 1;
+            }
+            let (id, first_byte_ns) = (answer.id, answer.first_byte_ns);
+            events.push(Event::Done { id, first_byte_ns, done_ns, answer: answer.answer });
+        }
+        match received {
+            Received::Broken(failure) => Some(Lost { short: None, failure }),
+            Received::End(_) => ended_by_server.map(|(short, failure)| Lost { short, failure }),
+            Received::Bytes | Received::Nothing => {
+                let spent =
+                    self.connections[index].as_ref().is_some_and(|one| !one.codec.is_reusable() && one.in_flight == 0);
+                if spent {
+                    self.remove(index);
+                } else {
+                    self.place(index);
+                }
+                None
+            }
+        }
+    }
+
+    /// A connection is gone: its requests failed.
+    fn lose(&mut self, index: usize, lost: &Lost, events: &mut Vec<Event>) {
+        let at_ns = now_ns();
+        let mut waiting: Vec<u64> = self.flights.iter().filter(|(_, at)| **at == index).map(|(id, _)| *id).collect();
+        waiting.sort_unstable();
+        if waiting.is_empty() && lost.failure.class == ErrorClass::Protocol {
+            events.push(Event::Stray { id: None });
+        }
+        for id in waiting {
+            self.flights.remove(&id);
+            let failure = if lost.short == Some(id) {
+                Failure::new(ErrorClass::ShortBody, "the connection ended in the middle of the answer")
+            } else {
+                lost.failure.clone()
+            };
+            events.push(Event::Failed { id, at_ns, failure });
+        }
+        self.remove(index);
+    }
+
+    /// A write failed: reads what the server still sent, then gives the connection up.
+    fn lose_after_write(&mut self, index: usize, error: &io::Error, events: &mut Vec<Event>) {
+        let mut lost = None;
+        while lost.is_none() && self.connections[index].is_some() {
+            let before = events.len();
+            lost = self.receive(index, events);
+            if lost.is_none() && events.len() == before {
+                // Nothing more is there, and no end either: what failed is the write.
+                lost = Some(Lost { short: None, failure: ended(Some(error)) });
+            }
+        }
+        if let Some(lost) = lost {
+            self.lose(index, &lost, events);
+        }
+    }
+
+    fn handle(&mut self, ready: Ready, events: &mut Vec<Event>) -> io::Result<()> {
+        let (index, generation) = (ready.token as u32 as usize, (ready.token >> 32) as u32);
+        let Some(one) = self.connections.get_mut(index).and_then(Option::as_mut) else { return Ok(()) };
+        // The connection of this report may be gone, and another in its place.
+        if one.generation != generation {
+            return Ok(());
+        }
+        if ready.writable && one.watched_for_room {
+            if let Some(began) = one.connecting_ns {
+                if let Err(error) = one.connected() {
+                    let message = format!("cannot connect to {}: {error}", self.endpoint);
+                    let lost = Lost { short: None, failure: Failure::new(ErrorClass::Connect, message) };
+                    self.lose(index, &lost, events);
+                    return Ok(());
+                }
+                self.late.connect_ns.push(now_ns() - began);
+            }
+            self.unplace(index);
+            let mut sent = Vec::new();
+            let flushed = self.connections[index].as_mut().map_or(Ok(()), |one| one.flush(&mut sent));
+            events.extend(sent.into_iter().map(|(id, at_ns)| Event::Sent { id, at_ns }));
+            if let Err(error) = flushed {
+                self.lose_after_write(index, &error, events);
+                return Ok(());
+            }
+            self.place(index);
+            self.watch(index)?;
+        }
+        if ready.readable
+            && let Some(lost) = self.receive(index, events)
+        {
+            self.lose(index, &lost, events);
+        }
+        Ok(())
+    }
+}
+
+impl Transport for Sockets {
+    fn open(&mut self, connections: usize) -> Result<Opening, OpenError> {
+        let mut opening = Opening::default();
+        for number in 1..=connections {
+            let began = now_ns();
+            self.open_one().map_err(|error| open_error(&self.endpoint, number, connections, &error))?;
+            opening.connect_ns.push(now_ns() - began);
+        }
+        Ok(opening)
+    }
+
+    fn submit(&mut self, id: u64, payload: &[u8]) -> Result<Submitted, Failure> {
+        if payload.len() > MOST_BYTES {
+            let message = format!("a request of {} bytes is over the limit of {MOST_BYTES}", payload.len());
+            return Err(Failure::new(ErrorClass::Protocol, message));
+        }
+        let began_ns = now_ns();
+        loop {
+            let (index, is_new) = match self.free.first() {
+                Some(&(.., index)) => (index, false),
+                None => (self.open_late()?, true),
+            };
+            self.unplace(index);
+            let Some(one) = self.connections[index].as_mut() else { continue };
+            match one.send(id, payload) {
+                Ok(sent_ns) => {
+                    one.in_flight += 1;
+                    self.turn += 1;
+                    one.last_used = self.turn;
+                    self.flights.insert(id, index);
+                    self.place(index);
+                    if let Err(error) = self.watch(index) {
+                        return Err(Failure::new(ErrorClass::Connect, format!("cannot watch a socket: {error}")));
+                    }
+                    return Ok(Submitted { began_ns, sent_ns });
+                }
+                // No byte was taken: the request goes another way, unless the way was opened for it.
+                Err(error) => {
+                    let mut events = std::mem::take(&mut self.backlog);
+                    self.lose_after_write(index, &error, &mut events);
+                    self.backlog = events;
+                    if is_new {
+                        return Err(ended(Some(&error)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, until_ns: u64, events: &mut Vec<Event>) -> io::Result<()> {
+        if !self.backlog.is_empty() {
+            events.append(&mut self.backlog);
+            return Ok(());
+        }
+        if self.ready.is_empty() {
+            self.poller.wait(now_ns(), until_ns, &mut self.ready)?;
+        }
+        let mut handled = 0;
+        while let Some(ready) = self.ready.pop_front() {
+            self.handle(ready, events)?;
+            handled += 1;
+            if handled % BETWEEN_LOOKS == 0 && now_ns() >= until_ns {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, id: u64) {
+        let Some(index) = self.flights.remove(&id) else { return };
+        self.unplace(index);
+        let alone = self.connections[index].as_mut().is_some_and(|one| {
+            one.in_flight -= 1;
+            one.codec.at_once() == 1
+        });
+        if alone {
+            // The answer would be taken for that of the next request.
+            self.remove(index);
+        } else {
+            self.place(index);
+        }
+    }
+
+    fn opened_late(&self) -> Opening {
+        self.late.clone()
+    }
+}
+
+/// How a connection ended.
+struct Lost {
+    /// The request whose answer is cut short.
+    short: Option<u64>,
+    /// What the others that wait on it get.
+    failure: Failure,
+}
+
+fn token(index: usize, generation: u32) -> u64 {
+    u64::from(generation) << 32 | index as u64
+}
+
+fn turn(one: &Connection, index: usize) -> Turn {
+    (one.is_blocked() || one.connecting_ns.is_some(), one.in_flight, one.last_used, index)
+}
+
+fn open_error(endpoint: &Endpoint, number: usize, wanted: usize, error: &io::Error) -> OpenError {
+    let endpoint = endpoint.to_string();
+    let raw = error.raw_os_error();
+    if raw == Some(libc::EMFILE) || raw == Some(libc::ENFILE) {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        return OpenError::Files { endpoint, number, limit, needed: wanted as u64 + 64 };
+    }
+    OpenError::Connect { endpoint, number, message: error.to_string() }
+}
