@@ -23,7 +23,13 @@ pub fn batching(
     let machine = Machine {
         cores: workers,
         locks: Vec::new(),
-        stations: vec![Station { name: WORKERS.into(), threads: workers, lock: None, batch: Some(batch.clone()) }],
+        stations: vec![Station {
+            name: WORKERS.into(),
+            threads: workers,
+            lock: None,
+            keeps_lock: false,
+            batch: Some(batch.clone()),
+        }],
     };
     let phases = vec![Phase { kind: Kind::Free, ns: Column::Each(services_ns.to_vec()) }];
     machine.run(arrivals, &[Stage { place: Place::Station(0), phases }])

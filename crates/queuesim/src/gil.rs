@@ -18,7 +18,9 @@ pub struct Gil {
     pub batch: Option<Batch>,
 }
 
-/// What the front end, one thread, does for each request before and after its work. Both parts wait in one queue.
+/// What the front end, one thread, does for each request before and after its work. Both parts wait in one queue, of which it
+/// does all that is there before it releases the lock. What a worker does around the work (taking it, waking the front end
+/// up) belongs to the worker's phases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontEnd {
     pub before: Vec<Phase>,
@@ -42,16 +44,22 @@ impl Gil {
             locks: self.lock.iter().cloned().collect(),
             stations: vec![
                 front_station(lock),
-                Station { name: WORKERS.into(), threads: self.threads, lock, batch: self.batch.clone() },
+                Station {
+                    name: WORKERS.into(),
+                    threads: self.threads,
+                    lock,
+                    keeps_lock: false,
+                    batch: self.batch.clone(),
+                },
             ],
         };
         machine.run(arrivals, &around(front, vec![Stage { place: Place::Station(1), phases: work.to_vec() }]))
     }
 }
 
-/// The front end as a station of one thread.
+/// The front end as a station of one thread, an event loop.
 pub(crate) fn front_station(lock: Option<usize>) -> Station {
-    Station { name: FRONT.into(), threads: 1, lock, batch: None }
+    Station { name: FRONT.into(), threads: 1, lock, keeps_lock: true, batch: None }
 }
 
 /// Stages between the two visits to the front end, station 0; a visit without phases is left out.

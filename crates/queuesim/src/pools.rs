@@ -28,7 +28,13 @@ impl Pool {
             locks: Vec::new(),
             stations: vec![
                 front_station(None),
-                Station { name: WORKERS.into(), threads: self.workers, lock: None, batch: self.batch.clone() },
+                Station {
+                    name: WORKERS.into(),
+                    threads: self.workers,
+                    lock: None,
+                    keeps_lock: false,
+                    batch: self.batch.clone(),
+                },
             ],
         };
         machine.run(arrivals, &around(front, vec![Stage { place: Place::Station(1), phases: work.to_vec() }]))
@@ -62,7 +68,7 @@ impl Replicas {
     /// Errors: as [`Machine::run`]; [`QueueError::Zero`] without connections.
     pub fn run(&self, arrivals: &Arrivals, phases: &[Phase]) -> Result<Simulation, QueueError> {
         at_least_one("the number of replicas", self.replicas)?;
-        let station = |name: String, threads| Station { name, threads, lock: None, batch: None };
+        let station = |name: String, threads| Station { name, threads, lock: None, keeps_lock: false, batch: None };
         let each = || (0..self.replicas).map(|index| station(format!("worker {index}"), 1)).collect();
         let (stations, place) = match self.balance {
             Balance::Shared => (vec![station(WORKERS.into(), self.replicas)], Place::Station(0)),

@@ -28,7 +28,13 @@ impl Sidecar {
             locks: Vec::new(),
             stations: vec![
                 front_station(None),
-                Station { name: WORKERS.into(), threads: self.workers, lock: None, batch: self.batch.clone() },
+                Station {
+                    name: WORKERS.into(),
+                    threads: self.workers,
+                    lock: None,
+                    keeps_lock: false,
+                    batch: self.batch.clone(),
+                },
             ],
         };
         let hop =

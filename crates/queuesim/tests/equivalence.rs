@@ -227,7 +227,7 @@ fn what_cannot_be_simulated_is_named() {
     assert_eq!(multi(&arrivals, &[1, 1], 0), Err(QueueError::Zero { what: "the number of servers" }));
     assert!(split(&[1], 1.5, 1, Kind::BYTECODE).is_err());
     assert!(split(&[1], 0.5, 0, Kind::BYTECODE).is_err());
-    let station = |lock, batch| Station { name: "s".into(), threads: 1, lock, batch };
+    let station = |lock, batch| Station { name: "s".into(), threads: 1, lock, keeps_lock: false, batch };
     let stage = |place| Stage { place, phases: column(Kind::Free, 1) };
     let run =
         |station, stages: &[Stage]| Machine { cores: 1, locks: vec![], stations: vec![station] }.run(&arrivals, stages);

@@ -158,7 +158,8 @@ fn the_tail_names_the_lock() {
 /// Two processes with a lock each do not delay each other.
 #[test]
 fn locks_are_their_own() {
-    let station = |name: &str, lock| Station { name: name.into(), threads: 2, lock: Some(lock), batch: None };
+    let station =
+        |name: &str, lock| Station { name: name.into(), threads: 2, lock: Some(lock), keeps_lock: false, batch: None };
     let machine = |second| Machine {
         cores: 4,
         locks: vec![LockRules::default(), LockRules::default()],

@@ -39,6 +39,8 @@ struct Thread {
     asked: f64,
     /// The current phase gives the lock up on request.
     preemptible: bool,
+    /// With how many more requests it goes on before it releases the lock.
+    burst: usize,
 }
 
 #[derive(Default)]
@@ -263,6 +265,9 @@ impl<'a> Engine<'a> {
         let holds = station.lock.is_some_and(|lock| self.locks[lock].is_held_by(thread));
         loop {
             let Some((kind, work)) = self.work(thread) else {
+                if holds && self.go_on_holding(thread) {
+                    continue;
+                }
                 if let (true, Some(lock)) = (holds, station.lock) {
                     self.release(lock);
                 }
@@ -319,6 +324,7 @@ impl<'a> Engine<'a> {
         state.asked = self.now;
         if self.locks[lock].owner.is_none() {
             self.locks[lock].take(thread, self.now);
+            state.burst = self.queues[state.station].waiting.len();
             self.cores.start(thread, state.pending);
         } else {
             self.locks[lock].wait(thread, self.now);
@@ -341,7 +347,8 @@ impl<'a> Engine<'a> {
     fn run_owner(&mut self, lock: usize) {
         self.locks[lock].handing_over = false;
         let Some(thread) = self.locks[lock].owner else { return };
-        let state = &self.threads[thread as usize];
+        let state = &mut self.threads[thread as usize];
+        state.burst = self.queues[state.station].waiting.len();
         for request in &state.members {
             self.lock_waits[*request as usize] += self.now - state.asked;
         }
@@ -369,14 +376,39 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(&mut self, thread: u32) {
+    /// Ends the job of a thread that holds the lock and starts the next without releasing it, if its station works so and a
+    /// request waits that was there when it got the lock.
+    fn go_on_holding(&mut self, thread: u32) -> bool {
         let state = &mut self.threads[thread as usize];
-        let (station, stage) = (state.station, state.stage);
-        let mut members = std::mem::take(&mut state.members);
-        let queue = &mut self.queues[station];
-        queue.busy += self.now - state.started;
-        queue.idle.push(thread);
+        let station = state.station;
+        if !self.machine.stations[station].keeps_lock || state.burst == 0 {
+            return false;
+        }
+        state.burst -= 1;
+        let Some((request, stage, _)) = self.queues[station].waiting.pop_front() else { return false };
+        self.leave(thread);
+        let state = &mut self.threads[thread as usize];
+        state.members.push(request);
+        state.stage = stage as usize;
+        state.job += 1;
+        state.started = self.now;
+        state.phase = 0;
+        true
+    }
+
+    fn finish(&mut self, thread: u32) {
+        self.leave(thread);
+        let station = self.threads[thread as usize].station;
+        self.queues[station].idle.push(thread);
         self.dirty.push_back(station);
+    }
+
+    /// The requests of a thread go on to their next stage.
+    fn leave(&mut self, thread: u32) {
+        let state = &mut self.threads[thread as usize];
+        let stage = state.stage;
+        let mut members = std::mem::take(&mut state.members);
+        self.queues[state.station].busy += self.now - state.started;
         for request in &members {
             self.enter(*request, stage + 1);
         }

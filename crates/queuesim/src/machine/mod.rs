@@ -10,7 +10,8 @@
 //! - A lock is handed over in the order in which threads asked for it. With a switch interval it follows CPython 3.12
 //!   (`Python/ceval_gil.c`, `take_gil` and `drop_gil`): a thread that has waited for the interval without any change of holder asks the
 //!   holder to drop the lock; the holder obeys at once in a preemptible phase, and at the end of the phase otherwise; then it queues
-//!   again behind the others. A thread releases the lock after its last phase.
+//!   again behind the others. A thread releases the lock after its last phase, unless its station keeps it (see
+//!   [`Station::keeps_lock`]).
 //! - Each hand-over to a waiting thread can cost a time in which nobody runs under the lock (waking a thread up).
 
 mod cores;
@@ -96,6 +97,9 @@ pub struct Station {
     pub threads: usize,
     /// The lock that held phases take; without one they run as free ones.
     pub lock: Option<usize>,
+    /// A thread that ends a request while it holds the lock goes on, without releasing it, with those that waited at its station when
+    /// it got the lock: an event loop, which runs all that is ready before it polls again. For stations without batches.
+    pub keeps_lock: bool,
     pub batch: Option<Batch>,
 }
 
@@ -124,7 +128,7 @@ impl Machine {
     /// Sends every request through the stages. Latencies end with the last stage; rounded to the ns.
     ///
     /// Errors: [`QueueError::Zero`], [`QueueError::Length`], [`QueueError::Unknown`], [`QueueError::Empty`] without stages,
-    /// [`QueueError::BadValue`] for a batching station in two stages.
+    /// [`QueueError::BadValue`] for a batching station in two stages, or one that keeps its lock.
     pub fn run(&self, arrivals: &Arrivals, stages: &[Stage]) -> Result<Simulation, QueueError> {
         self.check(arrivals.len(), stages)?;
         Ok(engine::Engine::new(self, arrivals, stages).run())
@@ -136,6 +140,13 @@ impl Machine {
             at_least_one("the number of a station's threads", station.threads)?;
             if let Some(batch) = &station.batch {
                 at_least_one("the largest batch", batch.max)?;
+                if station.keeps_lock {
+                    return Err(QueueError::BadValue {
+                        what: "the largest batch of a station that keeps its lock",
+                        value: batch.max as f64,
+                        remedy: "leave out one of the two",
+                    });
+                }
             }
             if let Some(index) = station.lock.filter(|index| *index >= self.locks.len()) {
                 return Err(QueueError::Unknown { what: "lock", index, count: self.locks.len() });
