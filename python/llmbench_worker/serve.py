@@ -27,7 +27,9 @@ USAGE = """\
 This is a server of llmbench's Python worker; llmbench starts it. Its strategies:
 """
 
-STOP_PATIENCE_S = 20.0
+STUCK_S = 3.0
+"""How long an event loop may take to notice that it should end; one that loads or has a long backlog takes longer."""
+STOP_PATIENCE_S = 10.0
 """How long a server may take to stop before the process ends anyway."""
 
 
@@ -64,8 +66,9 @@ def new_loop(start: Start) -> asyncio.AbstractEventLoop:
 class Control:
     """The harness's side of a running server. A thread reads the requests: a loop that is stuck can still be ended."""
 
-    def __init__(self, channel: Channel, requests: Iterator[dict], server: Server) -> None:
+    def __init__(self, channel: Channel, requests: Iterator[dict], start: Start, server: Server) -> None:
         self._channel = channel
+        self._start = start
         self._requests = requests
         self._server = server
 
@@ -84,9 +87,10 @@ class Control:
                     one.result()
         finally:
             served.cancel()
-            threading.Timer(STOP_PATIENCE_S, lambda: os._exit(0)).start()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._server.stop(), STOP_PATIENCE_S / 2)
+            timer = threading.Timer(STOP_PATIENCE_S, self._end_now)
+            timer.daemon = True
+            timer.start()
+            await self._server.stop()
 
     def _read(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Queue[str], ended: asyncio.Future) -> None:
         failure: BaseException | None = None
@@ -97,9 +101,24 @@ class Control:
                 loop.call_soon_threadsafe(waiting.put_nowait, request["type"])
         except BaseException as error:
             failure = error
-        loop.call_soon_threadsafe(lambda: ended.set_exception(failure) if failure else ended.set_result(None))
-        # In case the loop never comes to that.
-        threading.Timer(2 * STOP_PATIENCE_S, lambda: os._exit(0)).start()
+        noticed = threading.Event()
+
+        def end() -> None:
+            noticed.set()
+            if failure is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(failure)
+
+        loop.call_soon_threadsafe(end)
+        if not noticed.wait(STUCK_S):
+            self._end_now()
+
+    def _end_now(self) -> None:
+        """Ends this process without its loop; its children notice that."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._start.socket)
+        os._exit(0)
 
     async def _serve(self, waiting: asyncio.Queue[str]) -> None:
         try:
@@ -164,7 +183,7 @@ def serve(channel: Channel) -> None:
         fatal(channel, error)
         return
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(Control(channel, requests, server).serve())
+    loop.run_until_complete(Control(channel, requests, start, server).serve())
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from ..channel import ANSWER_FD_VAR
 from ..errors import FatalError, UnavailableError
 from .start import Start
 
-STOP_PATIENCE_S = 5.0
+STOP_PATIENCE_S = 3.0
 
 PYTHON = (sys.executable, "-m", "llmbench_worker.serve")
 

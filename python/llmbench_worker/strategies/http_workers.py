@@ -24,7 +24,7 @@ from .pipeline import packages
 from .start import Start
 
 POLL_S = 0.05
-STOP_PATIENCE_S = 5.0
+STOP_PATIENCE_S = 3.0
 LINE_LIMIT = 1 << 28
 """Bytes of an answer, which carries the lateness of every beat since the reset."""
 

@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from multiprocessing import resource_tracker, util
 from multiprocessing.connection import wait as wait_for
 from typing import Any
@@ -56,7 +56,10 @@ class Strategy(Base):
         loop = asyncio.get_running_loop()
         self._run = loop.run_in_executor
         # As many tasks as workers, none of which ends before all have begun: each worker runs one.
-        self._workers = await asyncio.gather(*(self._run(self._pool, _greet) for _ in range(workers)))
+        try:
+            self._workers = await asyncio.gather(*(self._run(self._pool, _greet) for _ in range(workers)))
+        except BrokenExecutor as error:
+            raise FatalError("a worker of the pool ended while it loaded; its stderr says why") from error
         for worker in self._workers:
             if worker["error"] is not None:
                 kind, message = worker["error"]

@@ -2,8 +2,8 @@
 
 The Python sidecar is our own server with the strategy `inline`, one process a worker; a body goes to the one that has
 the fewest under way. The Rust sidecar is one process with as many workers, given as `params.command`; it speaks the
-same protocol and the same frames, and its strategy is `params.strategy`. The event-loop lag in the stats is that of
-the front end.
+same protocol and the same frames, and its strategy is `params.sidecar_strategy` (`rust-threads` if that is not given).
+The event-loop lag in the stats is that of the front end.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Strategy(Base):
             command, strategy, processes, workers = PYTHON, "inline", self.params.workers, 1
         else:
             command, processes, workers = _command(self.params.params.get("command")), 1, self.params.workers
-            strategy = str(self.params.params.get("strategy", "rust-threads"))
+            strategy = str(self.params.params.get("sidecar_strategy", "rust-threads"))
         starts = [
             replace(
                 self.params,
