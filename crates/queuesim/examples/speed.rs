@@ -3,8 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use queuesim::gil::{FrontEnd, Gil, split};
+use queuesim::gil::{Gil, split};
 use queuesim::machine::{Batch, Kind, LockRules, Phase, SWITCH_INTERVAL_NS, WindowFrom};
+use queuesim::pipeline::FrontEnd;
 use queuesim::pools::{Balance, Pool, Replicas};
 use queuesim::service::Column;
 use queuesim::{Arrivals, QueueError, Service, Simulation};

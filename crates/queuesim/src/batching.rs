@@ -2,8 +2,8 @@
 
 use crate::arrivals::Arrivals;
 use crate::error::{QueueError, same_length};
-use crate::gil::WORKERS;
 use crate::machine::{Batch, Kind, Machine, Phase, Place, Stage, Station};
+use crate::pipeline::WORKERS;
 use crate::service::Column;
 use crate::simulation::Simulation;
 

@@ -1,8 +1,14 @@
 //! One process whose threads share a lock: an event loop and a thread pool in Python.
+//!
+//! What counts is how often a request takes the lock, more than for how long: behind a C call that holds it for 10 ms, a
+//! front end that needs it for 20 µs waits 10 ms each time. So the phases of a front end and of a worker should follow what
+//! they really do: every system call that releases the lock (a read, a poll, the byte that wakes an event loop up) is a short
+//! free phase between two held ones. [`executor`] adds those of a thread pool's worker.
 
 use crate::arrivals::Arrivals;
-use crate::error::QueueError;
-use crate::machine::{Batch, Kind, LockRules, Machine, Phase, Place, Stage, Station};
+use crate::error::{QueueError, at_least_one};
+use crate::machine::{Batch, Kind, LockRules, Phase};
+use crate::pipeline::{FrontEnd, Pipeline, Workers};
 use crate::service::Column;
 use crate::simulation::Simulation;
 
@@ -18,55 +24,42 @@ pub struct Gil {
     pub batch: Option<Batch>,
 }
 
-/// What the front end, one thread, does for each request before and after its work. Both parts wait in one queue, of which it
-/// does all that is there before it releases the lock. What a worker does around the work (taking it, waking the front end
-/// up) belongs to the worker's phases.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FrontEnd {
-    pub before: Vec<Phase>,
-    pub after: Vec<Phase>,
-}
-
-/// Name of the front end among the resources.
-pub const FRONT: &str = "front end";
-/// Name of the workers among the resources.
-pub const WORKERS: &str = "workers";
-
 impl Gil {
     /// Every request passes the front end, a worker, and the front end again. Resources: `cores`, `lock` (if there is one),
     /// `front end`, `workers`.
     ///
-    /// Errors: as [`Machine::run`].
+    /// Errors: as [`crate::machine::Machine::run`].
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
-        let lock = self.lock.as_ref().map(|_| 0);
-        let machine = Machine {
-            cores: self.cores,
-            locks: self.lock.iter().cloned().collect(),
-            stations: vec![
-                front_station(lock),
-                Station {
-                    name: WORKERS.into(),
-                    threads: self.threads,
-                    lock,
-                    keeps_lock: false,
-                    batch: self.batch.clone(),
-                },
-            ],
-        };
-        machine.run(arrivals, &around(front, vec![Stage { place: Place::Station(1), phases: work.to_vec() }]))
+        let workers = Workers { count: self.threads, phases: work.to_vec(), batch: self.batch.clone() };
+        let (cores, lock, front) = (self.cores, self.lock.clone(), front.clone());
+        Pipeline { cores, lock, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
     }
 }
 
-/// The front end as a station of one thread, an event loop.
-pub(crate) fn front_station(lock: Option<usize>) -> Station {
-    Station { name: FRONT.into(), threads: 1, lock, keeps_lock: true, batch: None }
+/// What a worker of a Python thread pool does around its work, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Executor {
+    /// Bytecode before the work: taking it from the queue.
+    pub take_ns: u64,
+    /// Bytecode after the work: storing the result.
+    pub store_ns: u64,
+    /// The system call that wakes the event loop up; it releases the lock.
+    pub wake_ns: u64,
+    /// Bytecode after that, until the worker waits again.
+    pub rest_ns: u64,
 }
 
-/// Stages between the two visits to the front end, station 0; a visit without phases is left out.
-pub(crate) fn around(front: &FrontEnd, inner: Vec<Stage>) -> Vec<Stage> {
-    let visit =
-        |phases: &Vec<Phase>| (!phases.is_empty()).then(|| Stage { place: Place::Station(0), phases: phases.clone() });
-    visit(&front.before).into_iter().chain(inner).chain(visit(&front.after)).collect()
+/// A worker's phases with what a thread pool adds around them.
+pub fn executor(work: Vec<Phase>, around: Executor) -> Vec<Phase> {
+    let phase = |kind, ns| Phase { kind, ns: Column::Same(ns) };
+    std::iter::once(phase(Kind::BYTECODE, around.take_ns))
+        .chain(work)
+        .chain([
+            phase(Kind::BYTECODE, around.store_ns),
+            phase(Kind::Free, around.wake_ns),
+            phase(Kind::BYTECODE, around.rest_ns),
+        ])
+        .collect()
 }
 
 /// Splits service times (ns) into `pieces` alternations of a held and a free phase, so that a share `hold` of each is held. A
@@ -79,7 +72,7 @@ pub fn split(services_ns: &[u64], hold: f64, pieces: usize, kind: Kind) -> Resul
     if !(0.0..=1.0).contains(&hold) {
         return Err(QueueError::BadValue { what: "the hold share", value: hold, remedy: "give a share from 0 to 1" });
     }
-    crate::error::at_least_one("the number of pieces", pieces)?;
+    at_least_one("the number of pieces", pieces)?;
     let parts = pieces as u64;
     // Piece k of n is the difference of two rounded prefixes, so that the pieces add up exactly.
     let piece = |total: u64, k: u64| total * (k + 1) / parts - total * k / parts;

@@ -15,6 +15,7 @@ pub mod kingman;
 pub mod lindley;
 pub mod machine;
 pub mod multi;
+pub mod pipeline;
 pub mod pools;
 mod random;
 pub mod service;

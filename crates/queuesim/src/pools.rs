@@ -2,8 +2,8 @@
 
 use crate::arrivals::Arrivals;
 use crate::error::{QueueError, at_least_one};
-use crate::gil::{FrontEnd, WORKERS, around, front_station};
 use crate::machine::{Batch, Machine, Phase, Place, Stage, Station};
+use crate::pipeline::{FrontEnd, Pipeline, WORKERS, Workers};
 use crate::random::Random;
 use crate::simulation::Simulation;
 
@@ -23,21 +23,9 @@ impl Pool {
     ///
     /// Errors: as [`Machine::run`].
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
-        let machine = Machine {
-            cores: self.cores,
-            locks: Vec::new(),
-            stations: vec![
-                front_station(None),
-                Station {
-                    name: WORKERS.into(),
-                    threads: self.workers,
-                    lock: None,
-                    keeps_lock: false,
-                    batch: self.batch.clone(),
-                },
-            ],
-        };
-        machine.run(arrivals, &around(front, vec![Stage { place: Place::Station(1), phases: work.to_vec() }]))
+        let workers = Workers { count: self.workers, phases: work.to_vec(), batch: self.batch.clone() };
+        let (cores, front) = (self.cores, front.clone());
+        Pipeline { cores, lock: None, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
     }
 }
 

@@ -2,9 +2,8 @@
 
 use crate::arrivals::Arrivals;
 use crate::error::QueueError;
-use crate::gil::{FrontEnd, WORKERS, around, front_station};
-use crate::machine::{Batch, Kind, Machine, Phase, Place, Stage, Station};
-use crate::service::Column;
+use crate::machine::{Batch, Phase};
+use crate::pipeline::{FrontEnd, Pipeline, Workers};
 use crate::simulation::Simulation;
 
 /// A front end of one thread, a hop to a sidecar, its workers, and the hop back.
@@ -21,25 +20,10 @@ pub struct Sidecar {
 impl Sidecar {
     /// Resources: `cores` (shared by both processes), `front end`, `workers`.
     ///
-    /// Errors: as [`Machine::run`].
+    /// Errors: as [`crate::machine::Machine::run`].
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
-        let machine = Machine {
-            cores: self.cores,
-            locks: Vec::new(),
-            stations: vec![
-                front_station(None),
-                Station {
-                    name: WORKERS.into(),
-                    threads: self.workers,
-                    lock: None,
-                    keeps_lock: false,
-                    batch: self.batch.clone(),
-                },
-            ],
-        };
-        let hop =
-            Stage { place: Place::Delay, phases: vec![Phase { kind: Kind::Away, ns: Column::Same(self.hop_ns) }] };
-        let work = Stage { place: Place::Station(1), phases: work.to_vec() };
-        machine.run(arrivals, &around(front, vec![hop.clone(), work, hop]))
+        let workers = Workers { count: self.workers, phases: work.to_vec(), batch: self.batch.clone() };
+        let (cores, hop_ns, front) = (self.cores, self.hop_ns, front.clone());
+        Pipeline { cores, lock: None, front, hop_ns, workers: vec![workers] }.run(arrivals)
     }
 }

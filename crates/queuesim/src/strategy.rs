@@ -2,12 +2,11 @@
 
 use crate::arrivals::Arrivals;
 use crate::error::QueueError;
-use crate::gil::{FrontEnd, Gil};
 use crate::headroom::{Headroom, largest_rate, least_count};
 use crate::machine::{Batch, Kind, LockRules, Phase};
-use crate::pools::{Balance, Pool, Replicas};
+use crate::pipeline::{FrontEnd, Pipeline, Workers};
+use crate::pools::{Balance, Replicas};
 use crate::service::{Draws, Service};
-use crate::sidecar::Sidecar;
 use crate::simulation::{Simulation, Window};
 
 /// What is done for a request at one place, part by part.
@@ -39,13 +38,24 @@ pub enum Layout {
     /// On the front end's only thread.
     Inline,
     /// On threads of the front end's process. Without a lock: free-threaded Python, or a native server.
-    Threads { workers: usize, lock: Option<LockRules> },
-    /// On processes behind one queue.
-    Processes { workers: usize },
-    /// Each of several processes is a whole server.
+    Threads { lock: Option<LockRules> },
+    /// On processes, one worker each.
+    Processes,
+    /// Each of several processes is a whole server of one thread.
     Replicas { replicas: usize, balance: Balance },
-    /// In another process, at the end of a connection.
-    Sidecar { workers: usize, hop_ns: u64 },
+    /// In another process, at the end of a connection; one way takes `hop_ns`.
+    Sidecar { hop_ns: u64 },
+}
+
+/// A part of the work, by workers behind one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Threads or processes. Does not matter to [`Layout::Inline`] and [`Layout::Replicas`], whose only thread does all parts.
+    pub workers: usize,
+    /// The work, per request.
+    pub work: Work,
+    /// How the workers take requests; only where there is a queue to take them from.
+    pub batch: Option<Batch>,
 }
 
 /// A strategy on a number of cores.
@@ -56,42 +66,53 @@ pub struct Strategy {
     pub layout: Layout,
     /// What the front end does before the work, with the overhead of handing it over.
     pub before: Work,
-    /// The work, per request.
-    pub work: Work,
+    /// The work, part after part (rendering on threads, then tokenizing in batches).
+    pub parts: Vec<Part>,
     /// What the front end does after the work.
     pub after: Work,
-    /// How workers take requests; not for [`Layout::Inline`] and [`Layout::Replicas`], which have no queue to take them from.
-    pub batch: Option<Batch>,
+}
+
+impl Strategy {
+    /// Mean time of a request alone, ns, without a batch's fixed phases, a window and hops.
+    pub fn mean_ns(&self) -> f64 {
+        self.before.mean_ns() + self.parts.iter().map(|part| part.work.mean_ns()).sum::<f64>() + self.after.mean_ns()
+    }
 }
 
 /// Runs a strategy on one schedule. With the same `seed`, request i is the same measured request in every strategy whose
 /// samples are as many.
 ///
-/// Errors: as [`crate::machine::Machine::run`]; [`QueueError::BadValue`] for a batch where the layout has none.
+/// Errors: as [`crate::machine::Machine::run`]; [`QueueError::BadValue`] for a batch where the layout has no workers.
 pub fn simulate(strategy: &Strategy, arrivals: &Arrivals, seed: u64) -> Result<Simulation, QueueError> {
     let draws = Draws::new(arrivals.len(), seed);
     let front = FrontEnd { before: strategy.before.phases(&draws)?, after: strategy.after.phases(&draws)? };
-    let work = strategy.work.phases(&draws)?;
-    let (cores, batch) = (strategy.cores, strategy.batch.clone());
-    let serial = || front.before.iter().chain(&work).chain(&front.after).cloned().collect::<Vec<_>>();
-    match (&strategy.layout, batch) {
-        (Layout::Inline | Layout::Replicas { .. }, Some(batch)) => Err(QueueError::BadValue {
+    let workers = strategy.parts.iter().map(|part| {
+        let phases = part.work.phases(&draws)?;
+        Ok(Workers { count: part.workers, phases, batch: part.batch.clone() })
+    });
+    let workers = workers.collect::<Result<Vec<_>, QueueError>>()?;
+    let cores = strategy.cores;
+    let (replicas, balance) = match &strategy.layout {
+        Layout::Inline => (1, Balance::Shared),
+        Layout::Replicas { replicas, balance } => (*replicas, *balance),
+        Layout::Threads { lock } => {
+            return Pipeline { cores, lock: lock.clone(), front, hop_ns: 0, workers }.run(arrivals);
+        }
+        Layout::Processes => return Pipeline { cores, lock: None, front, hop_ns: 0, workers }.run(arrivals),
+        Layout::Sidecar { hop_ns } => {
+            return Pipeline { cores, lock: None, front, hop_ns: *hop_ns, workers }.run(arrivals);
+        }
+    };
+    if let Some(batch) = strategy.parts.iter().find_map(|part| part.batch.as_ref()) {
+        return Err(QueueError::BadValue {
             what: "the batch of a strategy without workers",
             value: batch.max as f64,
             remedy: "leave the batch out, or choose threads, processes or a sidecar",
-        }),
-        (Layout::Inline, None) => Replicas { cores, replicas: 1, balance: Balance::Shared }.run(arrivals, &serial()),
-        (Layout::Replicas { replicas, balance }, None) => {
-            Replicas { cores, replicas: *replicas, balance: *balance }.run(arrivals, &serial())
-        }
-        (Layout::Threads { workers, lock }, batch) => {
-            Gil { cores, threads: *workers, lock: lock.clone(), batch }.run(arrivals, &front, &work)
-        }
-        (Layout::Processes { workers }, batch) => Pool { cores, workers: *workers, batch }.run(arrivals, &front, &work),
-        (Layout::Sidecar { workers, hop_ns }, batch) => {
-            Sidecar { cores, workers: *workers, hop_ns: *hop_ns, batch }.run(arrivals, &front, &work)
-        }
+        });
     }
+    let work = workers.into_iter().flat_map(|workers| workers.phases);
+    let phases: Vec<Phase> = front.before.into_iter().chain(work).chain(front.after).collect();
+    Replicas { cores, replicas, balance }.run(arrivals, &phases)
 }
 
 /// The `p`-quantile of a strategy's latency on a schedule, ns; infinite where the load is more than some resource can serve,

@@ -5,12 +5,13 @@ mod common;
 use common::{exponential, poisson};
 use proptest::prelude::*;
 use queuesim::batching::batching;
-use queuesim::gil::{FrontEnd, Gil, split};
+use queuesim::gil::{Gil, split};
 use queuesim::lindley::lindley;
 use queuesim::machine::{
     Batch, Kind, LockRules, Machine, Phase, Place, SWITCH_INTERVAL_NS, Stage, Station, WindowFrom,
 };
 use queuesim::multi::multi;
+use queuesim::pipeline::FrontEnd;
 use queuesim::pools::{Balance, Pool, Replicas};
 use queuesim::service::Column;
 use queuesim::sidecar::Sidecar;

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{exponential, poisson};
-use queuesim::gil::{FrontEnd, Gil, split};
+use queuesim::gil::{Executor, Gil, executor, split};
 use queuesim::machine::{Kind, LockRules, Machine, Phase, Place, SWITCH_INTERVAL_NS, Stage, Station};
+use queuesim::pipeline::FrontEnd;
 use queuesim::service::Column;
 use queuesim::{Arrivals, Window};
 
@@ -171,4 +172,40 @@ fn locks_are_their_own() {
     assert_eq!(run(1).latencies_ns, [10, 10]);
     assert_eq!(run(0).latencies_ns, [10, 20]);
     assert_eq!(run(1).resource("lock 1").unwrap().busy_ns, 10.0);
+}
+
+/// An event loop keeps the lock for all that is ready: with three requests waiting for it behind a long call, it does them in one
+/// hold; a station that does not keep it lets the worker in between.
+#[test]
+fn an_event_loop_keeps_the_lock() {
+    let arrivals = Arrivals::new(vec![0, 10, 10, 10]).unwrap();
+    let run = |keeps_lock| {
+        let station =
+            |name: &str, keeps_lock| Station { name: name.into(), threads: 1, lock: Some(0), keeps_lock, batch: None };
+        let stations = vec![station("loop", keeps_lock), station("worker", false)];
+        let machine = Machine { cores: 4, locks: vec![LockRules::default()], stations };
+        let at = |station, phases| Stage { place: Place::Station(station), phases };
+        // Request 0 works for two calls of 100; the others only pass the loop, for 2 each.
+        let calls = vec![
+            each(Kind::HELD_CALL, &[100, 0, 0, 0]),
+            each(Kind::Free, &[1, 0, 0, 0]),
+            each(Kind::HELD_CALL, &[100, 0, 0, 0]),
+        ];
+        machine.run(&arrivals, &[at(0, vec![same(Kind::BYTECODE, 2)]), at(1, calls)]).unwrap()
+    };
+    // The loop's second request waits for the lock from 10 to 102, and finds two more: 104, 106, 108. The worker has asked
+    // since 103.
+    assert_eq!(run(true).departure_ns(0), 208);
+    // Without keeping it: 104, then the worker.
+    assert_eq!(run(false).departure_ns(0), 204);
+}
+
+#[test]
+fn what_a_thread_pool_adds() {
+    let around = Executor { take_ns: 1, store_ns: 2, wake_ns: 3, rest_ns: 4 };
+    let phases = executor(vec![same(Kind::HELD_CALL, 10)], around);
+    let kinds: Vec<Kind> = phases.iter().map(|phase| phase.kind).collect();
+    assert_eq!(kinds, [Kind::BYTECODE, Kind::HELD_CALL, Kind::BYTECODE, Kind::Free, Kind::BYTECODE]);
+    let arrivals = Arrivals::new(vec![0]).unwrap();
+    assert_eq!(python(1, 1, None).run(&arrivals, &FrontEnd::default(), &phases).unwrap().latencies_ns, [20]);
 }

@@ -121,8 +121,9 @@ fn kingman_in_heavy_traffic() {
 /// Tests the machine's shared cores: one core, as many threads as are ever needed.
 #[test]
 fn shared_cores_against_processor_sharing() {
-    use queuesim::gil::{FrontEnd, Gil, split};
+    use queuesim::gil::{Gil, split};
     use queuesim::machine::Kind;
+    use queuesim::pipeline::FrontEnd;
     let count = 400_000;
     for (name, seed, services) in
         [("M/M/1-PS", 51, exponential(SERVICE, count, 151)), ("M/D/1-PS", 52, vec![SERVICE as u64; count])]
