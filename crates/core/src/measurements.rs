@@ -48,6 +48,8 @@ pub struct CellData {
     pub hashes: Vec<String>,
     /// Names of the stages, in the order of [`BlockData::stages`].
     pub stage_names: Vec<String>,
+    /// Names of the readings, in the order of [`BlockData::readings`].
+    pub reading_names: Vec<String>,
     /// Blocks by run.
     pub runs: BTreeMap<u32, Vec<BlockData>>,
 }
@@ -67,6 +69,8 @@ pub struct BlockData {
     pub stages: Vec<f64>,
     /// Collections of Python's cyclic garbage collector.
     pub gc: u64,
+    /// Mean over the samples that have it, in the order of [`CellData::reading_names`]; NaN where none has.
+    pub readings: Vec<f64>,
     /// Where its samples lie in `samples.jsonl`, bytes.
     start: u64,
     end: u64,
@@ -87,6 +91,14 @@ impl CellData {
     pub fn stage_values(&self, stage: &str) -> BTreeMap<u32, f64> {
         match self.stage_names.iter().position(|name| name == stage) {
             Some(i) => self.mean_of(|block| block.stages.get(i).copied()),
+            None => BTreeMap::new(),
+        }
+    }
+
+    /// Run to the mean of a reading over the blocks that have it.
+    pub fn reading_values(&self, reading: &str) -> BTreeMap<u32, f64> {
+        match self.reading_names.iter().position(|name| name == reading) {
+            Some(i) => self.mean_of(|block| block.readings.get(i).copied().filter(|value| !value.is_nan())),
             None => BTreeMap::new(),
         }
     }
@@ -141,6 +153,11 @@ impl Measurements {
     /// See [`CellData::stage_values`].
     pub fn stage_values(&self, cell: &str, stage: &str) -> BTreeMap<u32, f64> {
         self.cell(cell).map(|c| c.stage_values(stage)).unwrap_or_default()
+    }
+
+    /// See [`CellData::reading_values`].
+    pub fn reading_values(&self, cell: &str, reading: &str) -> BTreeMap<u32, f64> {
+        self.cell(cell).map(|c| c.reading_values(reading)).unwrap_or_default()
     }
 
     /// Run to the ratio of the time of a call of `a` to that of `b` within it ([`rounds::ratio`]: block by block, the median
@@ -208,6 +225,8 @@ impl Measurements {
 struct Sums {
     block: BlockData,
     ns_per_call: f64,
+    /// Sum and number of each reading.
+    readings: Vec<(f64, u32)>,
 }
 
 struct Reader {
@@ -280,23 +299,16 @@ impl Reader {
 
     fn add(&mut self, sample: &Sample, place: Place) -> Result<(), String> {
         sound(sample)?;
-        let names = &mut self.cell(&sample.cell_id)?.stage_names;
-        let mut stages = vec![0.0; names.len()];
-        for (name, &ns) in &sample.stages {
-            match names.iter().position(|n| n == name) {
-                Some(i) => stages[i] = ns as f64,
-                None => {
-                    names.push(name.clone());
-                    stages.push(ns as f64);
-                }
-            }
-        }
+        let cell = self.cell(&sample.cell_id)?;
+        let stages = in_order(&mut cell.stage_names, sample.stages.iter().map(|(name, &ns)| (name, ns as f64)), 0.0);
+        let readings =
+            in_order(&mut cell.reading_names, sample.readings.iter().map(|(name, &value)| (name, value)), f64::NAN);
         let blocks = self.pending.entry(sample.cell_id.clone()).or_default();
         if blocks.last().is_none_or(|b| b.block.block != sample.block) {
             blocks.push(Sums::new(sample.block, place.start));
         }
         if let Some(sums) = blocks.last_mut() {
-            sums.add(sample, &stages, place.end);
+            sums.add(sample, &stages, &readings, place.end);
         }
         Ok(())
     }
@@ -312,13 +324,14 @@ impl Sums {
             duration_ns: 0,
             stages: Vec::new(),
             gc: 0,
+            readings: Vec::new(),
             start,
             end: start,
         };
-        Self { block, ns_per_call: 0.0 }
+        Self { block, ns_per_call: 0.0, readings: Vec::new() }
     }
 
-    fn add(&mut self, sample: &Sample, stages: &[f64], end: u64) {
+    fn add(&mut self, sample: &Sample, stages: &[f64], readings: &[f64], end: u64) {
         let block = &mut self.block;
         self.ns_per_call += sample.ns_per_call();
         block.samples += 1;
@@ -330,6 +343,13 @@ impl Sums {
         for (sum, ns) in block.stages.iter_mut().zip(stages) {
             *sum += ns;
         }
+        self.readings.resize(readings.len().max(self.readings.len()), (0.0, 0));
+        for ((sum, n), value) in self.readings.iter_mut().zip(readings) {
+            if !value.is_nan() {
+                *sum += value;
+                *n += 1;
+            }
+        }
     }
 
     fn finish(self) -> BlockData {
@@ -338,8 +358,25 @@ impl Sums {
         for stage in &mut block.stages {
             *stage /= block.calls as f64;
         }
+        // Nothing divided by nothing is the NaN that says so.
+        block.readings = self.readings.into_iter().map(|(sum, n)| sum / f64::from(n)).collect();
         block
     }
+}
+
+/// Values in the order of their names, which new ones join at the end; `absent` where one is missing.
+fn in_order<'a>(names: &mut Vec<String>, values: impl Iterator<Item = (&'a String, f64)>, absent: f64) -> Vec<f64> {
+    let mut ordered = vec![absent; names.len()];
+    for (name, value) in values {
+        match names.iter().position(|known| known == name) {
+            Some(i) => ordered[i] = value,
+            None => {
+                names.push(name.clone());
+                ordered.push(value);
+            }
+        }
+    }
+    ordered
 }
 
 /// Whether a sample can be a measurement at all.
@@ -353,6 +390,9 @@ pub(crate) fn sound(sample: &Sample) -> Result<(), String> {
             "a sample of {} calls from {} to {} ns is no measurement",
             sample.calls, sample.start_ns, sample.end_ns
         ));
+    }
+    if let Some((name, value)) = sample.readings.iter().find(|(_, value)| !value.is_finite()) {
+        return Err(format!("a sample whose {name} is {value} is no measurement"));
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::workload::WorkloadSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Op {
     /// `parse`, `template`, `tokenize`, `collate`, `handoff`, `total` (all of them, one request), `batch` (a batch of
-    /// requests made ready by a pool of threads).
+    /// requests made ready by a pool of threads), `serve` (a strategy as a server, driven with load), `hold` and `victim` (what
+    /// a call does to the GIL), `load` (an engine is constructed).
     pub name: String,
     pub engine: String,
     pub call_path: String,
@@ -24,7 +25,7 @@ pub struct Op {
 }
 
 /// How a block of a cell is timed inside the worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Timing {
     /// `loops` calls back to back under one pair of stamps.
@@ -35,6 +36,20 @@ pub enum Timing {
     Window { window_ns: u64 },
     /// The first call in a fresh process, once a run, before anything else is called in that process.
     First,
+    /// A server is driven with load for about `span_ns`, once a run. The latencies are a series of the sample.
+    Load { drive: Drive, span_ns: u64 },
+}
+
+/// What decides the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Drive {
+    /// Closed loop, at the concurrency beyond which the rate grows no more. The calibration looks for it.
+    Capacity,
+    /// Open loop with Poisson arrivals at this share of the capacity that the calibration found for another cell.
+    Share { share: f64, of: String },
+    /// The same at this share of the least capacity among the cells: one rate for all of them.
+    Common { share: f64, of: Vec<String> },
 }
 
 /// One point of an experiment's axes at one subject.

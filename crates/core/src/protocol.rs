@@ -55,11 +55,27 @@ pub enum Request {
         offset: u64,
         /// Untimed calls on warm-up requests before the first stamp, for at least this long (ns); 0: none.
         settle_ns: u64,
+        /// Of a `load` cell: how its server is driven.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        load: Option<LoadOrder>,
     },
     /// The full output of one request of the pool, to locate a mismatch. Answered by `dump` or `error`.
     Dump { cell_id: String, index: u32 },
     /// The worker exits with 0.
     Bye,
+}
+
+/// How a server is driven in a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LoadOrder {
+    /// Closed loop over concurrency 1, 2, 4, … until the rate grows no more. The sample's rate is the plateau's, its reading
+    /// `concurrency` is where that was.
+    Search { span_ns: u64 },
+    /// Closed loop at a fixed concurrency.
+    Closed { concurrency: u64, span_ns: u64 },
+    /// Open loop with Poisson arrivals; the same seed gives the same schedule, scaled by the rate.
+    Open { per_s: f64, requests: u64, seed: u64 },
 }
 
 /// Where the model's files lie. All of them are read from here and nowhere else.
@@ -186,6 +202,12 @@ pub struct Sample {
     /// Collections of Python's cyclic garbage collector during the sample.
     #[serde(default)]
     pub gc: u64,
+    /// What else was read off during the sample, by name with its unit (`cpu_ns`, `held_share`, `lateness_p99_ns`); finite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub readings: BTreeMap<String, f64>,
+    /// One number a request, by name with its unit (`latency_ns`, `service_ns`), in the order of the arrivals.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub series: BTreeMap<String, Vec<u64>>,
 }
 
 impl Sample {

@@ -36,7 +36,7 @@ pub struct RunSchedule {
     pub first: Vec<Visit>,
     /// Indices of all other cells, in the order in which they are prepared.
     pub prepare: Vec<usize>,
-    /// All visits of these cells.
+    /// All visits of these cells: round by round, and after them one visit to each cell with [`Timing::Load`].
     pub visits: Vec<Visit>,
 }
 
@@ -81,14 +81,23 @@ pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
     let mut order = first;
     shuffle(&mut order, &mut rng);
     let first = order.into_iter().map(|cell| visit(plan, cell, 0, &mut rng)).collect();
-    let mut visits = Vec::with_capacity(prepare.len() * plan.runs.blocks as usize);
-    let mut round = groups(plan, &prepare);
+    let (load, in_rounds): (Vec<usize>, Vec<usize>) =
+        prepare.iter().partition(|&&i| matches!(plan.cells[i].timing, Timing::Load { .. }));
+    let mut visits = Vec::with_capacity(in_rounds.len() * plan.runs.blocks as usize + load.len());
+    let mut round = groups(plan, &in_rounds);
     for block in 0..plan.runs.blocks {
         shuffle(&mut round, &mut rng);
         for group in &mut round {
             shuffle(group, &mut rng);
             visits.extend(group.iter().map(|&cell| visit(plan, cell, block, &mut rng)));
         }
+    }
+    // Servers come last and one strategy after the other, so that none idles beside what others measure.
+    let mut servers = groups(plan, &load);
+    shuffle(&mut servers, &mut rng);
+    for group in &mut servers {
+        shuffle(group, &mut rng);
+        visits.extend(group.iter().map(|&cell| visit(plan, cell, 0, &mut rng)));
     }
     RunSchedule { first, prepare, visits }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plan::{Cell, Timing};
+use crate::plan::{Cell, Drive, Timing};
 use crate::protocol::Ready;
 use crate::record::Status;
 use crate::samples::Event;
@@ -13,6 +13,7 @@ use crate::workload::WorkloadSpec;
 use super::checks;
 use super::crew::{BlockRequest, Crew, Halt};
 use super::ledger::Ledger;
+use super::load;
 use super::observer::Progress;
 
 /// A sample lasts at least this long, ns, so that reading the clock is a small part of it.
@@ -50,6 +51,7 @@ pub(super) fn calibrate(mut crew: Crew<'_>, ledger: &mut Ledger<'_>) -> Result<B
         ledger.observe(Progress::Calibrated { cell: &crew.plan.cells[cell].id, done: done + 1, of });
     }
     same_loops_for_twins(&crew, ledger);
+    load::set_rates(crew.plan, ledger)?;
     checks::compare(&mut crew, ledger)?;
     for (cell, state) in crew.plan.cells.iter().zip(ledger.cells.clone()) {
         if state.loops > 0 {
@@ -70,10 +72,13 @@ fn calibrate_cell(crew: &mut Crew<'_>, index: usize, ledger: &mut Ledger<'_>) ->
     let cell = &crew.plan.cells[index];
     let workload = crew.plan.workloads.iter().find(|w| w.id == cell.workload);
     let check = match (&cell.timing, &cell.check, workload) {
-        (Timing::First, ..) | (_, None, _) | (.., None) => 0,
+        (Timing::First | Timing::Load { .. }, ..) | (_, None, _) | (.., None) => 0,
         (.., Some(_), Some(workload)) => checked_requests(cell, workload),
     };
     let Some(hashes) = crew.prepare(index, check, ledger)? else { return Ok(()) };
+    if let Timing::Load { drive, span_ns } = &cell.timing {
+        return if *drive == Drive::Capacity { load::find_capacity(crew, index, *span_ns, ledger) } else { Ok(()) };
+    }
     let limits = &crew.job.options.limits;
     let mut how = BlockRequest {
         block: 0,
@@ -81,8 +86,9 @@ fn calibrate_cell(crew: &mut Crew<'_>, index: usize, ledger: &mut Ledger<'_>) ->
         offset: 0,
         settle_ns: if cell.timing == Timing::First { 0 } else { limits.settle_ns },
         timeout: limits.prepare,
+        load: None,
     };
-    let Some(block) = crew.block(index, how, ledger)? else { return Ok(()) };
+    let Some(block) = crew.block(index, how.clone(), ledger)? else { return Ok(()) };
     let mut ns_per_call = block.ns_per_call();
     let target = cell.target_ns as f64;
     if matches!(cell.timing, Timing::Loop | Timing::Each) && ns_per_call < target / 6.0 {
@@ -112,7 +118,7 @@ fn loops_for(timing: &Timing, target: f64, ns_per_call: f64) -> u64 {
     match timing {
         Timing::Loop => loops.max((LEAST_NS / ns_per_call).ceil() as u64),
         Timing::Each => loops.min(MOST_SAMPLES),
-        Timing::Window { .. } | Timing::First => 1,
+        Timing::Window { .. } | Timing::First | Timing::Load { .. } => 1,
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::measurements::sound;
 use crate::plan::{Cell, Plan, SubjectSpec, Timing};
-use crate::protocol::{Answer, ErrorKind, Output, Ready, Request, Sample};
+use crate::protocol::{Answer, ErrorKind, LoadOrder, Output, Ready, Request, Sample};
 use crate::record::Status;
 use crate::samples::{Event, SamplesError, WorkerEvent};
 use crate::schedule::{CALIBRATION, launch};
@@ -40,7 +40,7 @@ impl From<SamplesError> for Halt {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     pub(super) samples: Vec<Sample>,
-    /// Of a `first` cell: the hash of the call's result.
+    /// Of a `first` cell the hash of the call's result, of a `load` cell those of the first requests.
     pub(super) hashes: Vec<String>,
 }
 
@@ -52,13 +52,15 @@ impl Block {
 }
 
 /// How a block is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct BlockRequest {
     pub(super) block: u32,
     pub(super) loops: u64,
     pub(super) offset: u64,
     pub(super) settle_ns: u64,
     pub(super) timeout: Duration,
+    /// Of a `load` cell.
+    pub(super) load: Option<LoadOrder>,
 }
 
 /// A subject in this run.
@@ -182,6 +184,7 @@ impl<'a> Crew<'a> {
             loops: how.loops,
             offset: how.offset,
             settle_ns: how.settle_ns,
+            load: how.load,
         };
         let mut block = Block::default();
         let done = self.request(index, &request, how.timeout, ledger, &mut |answer| match answer {
@@ -384,6 +387,10 @@ impl<'a> Member<'a> {
 
 /// The `engine/call_path` pairs that a cell calls: its own, or those of its stages.
 fn pairs_of(cell: &Cell) -> Vec<String> {
+    if cell.op.name == "serve" {
+        // The engines are the server's; the worker that drives it needs none of them.
+        return Vec::new();
+    }
     if matches!(cell.op.name.as_str(), "total" | "batch") {
         let stages = cell.op.params.values().filter_map(Value::as_str);
         return stages.filter(|text| text.contains('/')).map(str::to_owned).collect();

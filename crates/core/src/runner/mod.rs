@@ -6,6 +6,7 @@ mod calibrate;
 mod checks;
 mod crew;
 mod ledger;
+mod load;
 mod observer;
 mod resume;
 mod run;

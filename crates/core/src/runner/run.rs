@@ -8,6 +8,7 @@ use crate::schedule::{Visit, blocks_of, run_schedule};
 use super::calibrate::block_timeout;
 use super::crew::{Block, BlockRequest, Crew, Halt};
 use super::ledger::Ledger;
+use super::load;
 use super::observer::Progress;
 
 /// Share of a run's wall time that is taken to be inside blocks before a run has shown it.
@@ -74,7 +75,7 @@ pub(super) fn run(crew: &mut Crew<'_>, run: u32, pace: Pace, ledger: &mut Ledger
 fn blocks(crew: &Crew<'_>, ledger: &Ledger<'_>) -> Vec<u32> {
     let rounds = crew.plan.runs.blocks;
     let of = |cell: usize| match crew.plan.cells[cell].timing {
-        Timing::First => rounds,
+        Timing::First | Timing::Load { .. } => rounds,
         Timing::Window { window_ns } => blocks_of(rounds, crew.plan.cells[cell].target_ns, window_ns as f64),
         Timing::Loop | Timing::Each => blocks_of(
             rounds,
@@ -87,7 +88,9 @@ fn blocks(crew: &Crew<'_>, ledger: &Ledger<'_>) -> Vec<u32> {
 
 /// Makes a cell ready, and looks whether its first output is still the one of the calibration.
 fn prepare(crew: &mut Crew<'_>, cell: usize, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let check = u32::from(!ledger.cells[cell].hashes.is_empty());
+    // A server is checked while it is driven; starting it here as well would take the time twice.
+    let is_server = matches!(crew.plan.cells[cell].timing, Timing::Load { .. });
+    let check = u32::from(!ledger.cells[cell].hashes.is_empty() && !is_server);
     if let Some(hashes) = crew.prepare(cell, check, ledger)? {
         compare(crew, cell, &hashes, 0, ledger)?;
     }
@@ -99,7 +102,7 @@ fn visit(crew: &mut Crew<'_>, run: u32, visit: &Visit, ledger: &mut Ledger<'_>) 
     let state = &ledger.cells[visit.cell];
     let timing = &crew.plan.cells[visit.cell].timing;
     let settle_ns = match timing {
-        Timing::First => 0,
+        Timing::First | Timing::Load { .. } => 0,
         _ if call_ns(crew, visit.cell, ledger) > limits.settle_below_ns as f64 => 0,
         _ => limits.settle_ns,
     };
@@ -109,6 +112,7 @@ fn visit(crew: &mut Crew<'_>, run: u32, visit: &Visit, ledger: &mut Ledger<'_>) 
         offset: visit.offset,
         settle_ns,
         timeout: block_timeout(crew, expected_ns(crew, visit.cell, ledger)),
+        load: load::order(crew.plan, visit.cell, &ledger.cells, run),
     };
     let Some(block) = crew.block(visit.cell, how, ledger)? else {
         return Ok(ledger.flush()?);
@@ -117,7 +121,9 @@ fn visit(crew: &mut Crew<'_>, run: u32, visit: &Visit, ledger: &mut Ledger<'_>) 
     for sample in samples {
         ledger.write(&Event::Sample { run, sample })?;
     }
-    compare(crew, visit.cell, &hashes, visit.offset, ledger)?;
+    // A server's check covers its first requests, a first call's the request it was made with.
+    let checked = if matches!(crew.plan.cells[visit.cell].timing, Timing::Load { .. }) { 0 } else { visit.offset };
+    compare(crew, visit.cell, &hashes, checked, ledger)?;
     Ok(ledger.flush()?)
 }
 
@@ -149,6 +155,7 @@ fn expected_ns(crew: &Crew<'_>, cell: usize, ledger: &Ledger<'_>) -> f64 {
     let call = call_ns(crew, cell, ledger);
     let timed = match crew.plan.cells[cell].timing {
         Timing::Window { window_ns } => window_ns as f64 + call,
+        Timing::Load { span_ns, .. } => span_ns as f64 + load::START_NS,
         _ => call * ledger.cells[cell].loops as f64,
     };
     timed + limits.settle_ns as f64

@@ -92,6 +92,19 @@ def sample(request, calls, cell=None):
         calls=calls, stages=stages, gc=1)
 
 
+def load(request):
+    """A server that carries one request in `params.ns`, from a concurrency of 4 on."""
+    global clock
+    cell, order = request["cell_id"], request["load"]
+    ns = cells[cell]["op"]["params"]["ns"] if order["kind"] != "open" else round(1e9 / order["per_s"])
+    calls = order["requests"] if order["kind"] == "open" else order["span_ns"] // ns
+    start, clock = clock, clock + calls * ns
+    say(type="sample", cell_id=cell, block=request["block"], start_ns=start, end_ns=clock, calls=calls,
+        readings={"concurrency": order.get("concurrency", 4), "lateness_p99_ns": 1000.5},
+        series={"latency_ns": list(range(5))})
+    say(type="check", cell_id=cell, hashes=[digest(cell, i) for i in range(3)])
+
+
 def block(request):
     global called
     cell = request["cell_id"]
@@ -135,6 +148,8 @@ def block(request):
             return say(type="error", cell_id=cell, message=f"{called} calls came before the first")
         sample(request, 1)
         say(type="check", cell_id=cell, hashes=[digest(cell, request["offset"])])
+    elif timing == "load":
+        load(request)
     else:
         sample(request, request["loops"])
     called += 1

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use llmbench_core::plan::{Plan, Timing, Unavailable};
+use llmbench_core::plan::{Drive, Plan, Timing, Unavailable};
 use llmbench_core::record::Status;
 use llmbench_core::runner::Stopped;
 use llmbench_core::schedule::run_schedule;
@@ -72,6 +72,47 @@ fn every_timing_gives_its_values() {
     assert_eq!(info.stopped.as_deref(), Some("runs"));
     assert_eq!(info.subjects["python"].interpreter, "CPython 0.0");
     assert!(info.wall_s["calibration"] > 0.0 && info.wall_s["runs"] > 0.0 && info.wall_s["busy_share"] > 0.0);
+}
+
+#[test]
+fn servers_are_driven_at_shares_of_their_capacity_after_all_rounds() {
+    let marks = marks();
+    let load = |id: &str, ns: u64, beside: &str, drive: Drive| {
+        let mut cell = cell(id, "native", json!({"ns": ns, "template": "gone/encode"}));
+        cell.op.name = "serve".to_owned();
+        cell.timing = Timing::Load { drive, span_ns: 1_000_000_000 };
+        cell.beside = beside.to_owned();
+        cell.check = None;
+        cell
+    };
+    let both = vec!["fast".to_owned(), "slow".to_owned()];
+    let cells = vec![
+        load("fast-at-70", 1, "fast", Drive::Share { share: 0.7, of: "fast".to_owned() }),
+        load("fast", 1_000_000, "fast", Drive::Capacity),
+        reference(cell("native/a", "native", json!({}))),
+        load("slow", 4_000_000, "slow", Drive::Capacity),
+        load("slow-at-one-rate", 1, "slow", Drive::Common { share: 0.5, of: both }),
+        load("of-nothing", 1, "x", Drive::Share { share: 0.5, of: "dropped".to_owned() }),
+        load("dropped", 1, "x", Drive::Capacity),
+    ];
+    let mut plan = plan(vec![fake("native", marks.path(), &[])], cells);
+    plan.cells[6].op.params.insert("does".to_owned(), json!("block_error"));
+    let bench = Bench::new(&plan);
+    bench.measure(&plan).unwrap();
+    let read = bench.read();
+    let loops = |id: &str| read.cells[id].loops;
+    // 700 requests a second for a second; half of the slower server's 250.
+    assert_eq!([loops("fast"), loops("fast-at-70"), loops("slow-at-one-rate")], [Some(4), Some(700), Some(125)]);
+    assert_eq!(read.status("of-nothing"), Status::Error);
+    assert_eq!(read.reading_values("fast-at-70", "lateness_p99_ns")[&2], 1000.5);
+    assert_eq!(read.raw_samples("fast-at-70").unwrap()[&0][0].series["latency_ns"], [0, 1, 2, 3, 4]);
+    assert_eq!(read.cells["fast"].runs[&0].len(), 1);
+    let log = log(&marks);
+    let blocks: Vec<&str> = log.iter().filter(|line| line[2] == "block").map(|line| line[3].as_str()).collect();
+    let (rounds, servers) = blocks[blocks.len() - 7..].split_at(3);
+    assert_eq!(rounds, ["native/a"; 3]);
+    let fast: Vec<bool> = servers.iter().map(|cell| cell.starts_with("fast")).collect();
+    assert!(fast[0] == fast[1] && fast[2] == fast[3] && fast[1] != fast[2], "{servers:?}");
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub fn settings_of(plan: &Plan, experiment: &str) -> Option<ExperimentSettings> 
 pub fn expected_run_s(plan: &Plan) -> f64 {
     let block_ns = |cell: &Cell| match cell.timing {
         Timing::Window { window_ns } => window_ns,
+        Timing::Load { span_ns, .. } => span_ns + SERVER_START_NS,
         Timing::First => 5_000_000,
         Timing::Loop | Timing::Each => cell.target_ns,
     };
@@ -93,7 +94,10 @@ pub fn expected_run_s(plan: &Plan) -> f64 {
         .iter()
         .filter(|cell| plan.subjects.iter().any(|subject| subject.id == cell.subject && subject.unavailable.is_none()))
         .map(|cell| {
-            let visits = if cell.timing == Timing::First { 1 } else { plan.runs.blocks };
+            let visits = match cell.timing {
+                Timing::First | Timing::Load { .. } => 1,
+                _ => plan.runs.blocks,
+            };
             // A block of long calls is one call: 10,000 tokens take about 10 ms in the tokenizer.
             block_ns(cell) as f64 * f64::from(visits) + WARMUP_NS
         })
@@ -108,6 +112,8 @@ pub fn expected_run_s(plan: &Plan) -> f64 {
 }
 
 const WARMUP_NS: f64 = 25e6;
+/// Half of what a Python server takes to start: the load cells of a strategy share one server.
+const SERVER_START_NS: u64 = 1_500_000_000;
 const PYTHON_START_S: f64 = 3.0;
 const NATIVE_START_S: f64 = 0.7;
 

@@ -83,7 +83,7 @@ impl Server {
                 let asked = caught(|| self.prepare(&cell_id, &op, timing, &inputs, check, warmup_ns));
                 (cell_id, asked)
             }
-            Request::Block { cell_id, block, loops, offset, settle_ns } => {
+            Request::Block { cell_id, block, loops, offset, settle_ns, load: _ } => {
                 let asked = caught(|| self.block(&cell_id, block, loops, offset, settle_ns));
                 (cell_id, asked)
             }
@@ -162,7 +162,10 @@ impl Server {
             let hashes = (0..checked).map(|index| cell.op.call(index)?.digest()).collect::<Result<_, _>>()?;
             answers.push(Answer::Check { cell_id: cell_id.to_owned(), hashes });
         }
-        let warm_ns = cell.warm(warmup_ns, &mut self.pools)?;
+        let mut warm_ns = cell.warm(warmup_ns, &mut self.pools)?;
+        if warmup_ns > 0 {
+            warm_ns += cell.op.warm_pool(&cell.turn, warmup_ns)?;
+        }
         self.cells.insert(cell_id.to_owned(), cell);
         answers.push(Answer::Done { cell_id: cell_id.to_owned(), warm_ns });
         Ok(answers)
@@ -197,6 +200,9 @@ impl Server {
             Timing::Loop => {
                 warm_ns = cell.warm(settle_ns, &mut self.pools)?;
                 vec![timing::time_loop(cell.op.as_ref(), extent.pool, offset, loops)?]
+            }
+            Timing::Load { .. } => {
+                return Err(EngineError::Unavailable("this worker does not drive servers".to_owned()));
             }
             Timing::Each => {
                 warm_ns = cell.warm(settle_ns, &mut self.pools)?;

@@ -93,6 +93,7 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
     let target_ns = match draft.timing {
         Timing::Each => EACH_TARGET_NS,
         Timing::Window { .. } => WINDOW_TARGET_NS,
+        Timing::Load { span_ns, .. } => span_ns,
         Timing::Loop | Timing::First => LOOP_TARGET_NS,
     };
     let group = check_group(&draft.op, &draft.workload.id);
