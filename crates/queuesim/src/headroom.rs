@@ -16,7 +16,7 @@ pub struct Headroom {
 
 /// How close the bisection comes to the rate, relative.
 const PRECISION: f64 = 0.005;
-/// Rates up to 2²⁰ times and down to 2⁻²⁰ of the given one are looked at.
+/// How many rates are looked at to enclose the largest: up to 2¹⁹ times the given one, or down to 2⁻¹⁹.
 const DOUBLINGS: u32 = 20;
 
 /// The largest rate at which `value` stays within `limit`, over the same arrivals scaled to each rate (common random numbers, so that
@@ -31,11 +31,10 @@ pub fn largest_rate(
 ) -> Result<Option<Headroom>, QueueError> {
     let own = arrivals.rate();
     let mut at = |ratio: f64| value(&arrivals.at_rate(own * ratio)?);
-    let first = at(1.0)?;
     let (mut good, mut bad) = (None, None);
     let mut ratio = 1.0;
-    let mut found = first;
     for _ in 0..DOUBLINGS {
+        let found = at(ratio)?;
         if found <= limit {
             good = Some((ratio, found));
         } else {
@@ -45,7 +44,6 @@ pub fn largest_rate(
             break;
         }
         ratio *= if good.is_some() { 2.0 } else { 0.5 };
-        found = at(ratio)?;
     }
     let Some((mut low, mut value)) = good else { return Ok(None) };
     if let Some(mut high) = bad {

@@ -3,7 +3,7 @@
 /// Mean wait of G/G/1: `ρ/(1 − ρ) · (cₐ² + cₛ²)/2 · E[S]` (Kingman 1961, "The single server queue in heavy traffic"). Exact for
 /// M/G/1 (then it is Pollaczek-Khinchine), close in heavy traffic.
 ///
-/// `utilization` is λ·E[S]; the squared coefficients of variation are those of the gaps between arrivals and of the service times. The
+/// `utilization` is `λ·E[S]`; the squared coefficients of variation are those of the gaps between arrivals and of the service times. The
 /// result has the unit of `mean_service`; infinite from a utilization of 1 on.
 pub fn kingman(utilization: f64, gap_scv: f64, service_scv: f64, mean_service: f64) -> f64 {
     allen_cunneen(1, utilization, gap_scv, service_scv, mean_service)
@@ -11,7 +11,7 @@ pub fn kingman(utilization: f64, gap_scv: f64, service_scv: f64, mean_service: f
 
 /// Mean wait of G/G/c: that of M/M/c times `(cₐ² + cₛ²)/2` (Allen 1990, "Probability, Statistics, and Queueing Theory", section 5.3.5).
 ///
-/// `utilization` is λ·E[S]/c. Unit and limits as [`kingman`].
+/// `utilization` is `λ·E[S]/c`. Unit and limits as [`kingman`].
 pub fn allen_cunneen(servers: usize, utilization: f64, gap_scv: f64, service_scv: f64, mean_service: f64) -> f64 {
     erlang_c_wait(servers, utilization, mean_service) * (gap_scv + service_scv) / 2.0
 }

@@ -8,6 +8,7 @@
 pub mod arrivals;
 pub mod batching;
 mod error;
+mod explanation;
 pub mod gil;
 pub mod gpu;
 pub mod headroom;
@@ -25,5 +26,6 @@ pub mod strategy;
 
 pub use arrivals::Arrivals;
 pub use error::QueueError;
+pub use explanation::Explanation;
 pub use service::{Draws, Service};
-pub use simulation::{Occupancy, Resource, Simulation, Summary, Window};
+pub use simulation::{Load, Occupancy, Resource, Simulation, Summary, Window};

@@ -2,7 +2,7 @@
 
 use crate::arrivals::Arrivals;
 use crate::error::{QueueError, same_length};
-use crate::simulation::{Resource, Simulation};
+use crate::simulation::{Load, Resource, Simulation};
 
 /// G/G/1 over given arrivals and service times (ns, one a request), exactly: `W₍ₙ₊₁₎ = max(0, Wₙ + Sₙ − (A₍ₙ₊₁₎ − Aₙ))`
 /// (Lindley 1952). The resource is `server`.
@@ -16,7 +16,7 @@ pub fn lindley(arrivals: &Arrivals, services_ns: &[u64]) -> Result<Simulation, Q
         free - arrival
     });
     let latencies = latencies.collect();
-    let busy_ns = services_ns.iter().map(|ns| *ns as f64).sum();
-    let server = Resource { name: "server".into(), servers: 1, busy_ns, demand_ns: busy_ns };
+    let demand = Load::of(services_ns);
+    let server = Resource { name: "server".into(), servers: 1, busy_ns: demand.sum_ns, demand };
     Ok(Simulation::new(arrivals, latencies, services_ns, vec![server]))
 }

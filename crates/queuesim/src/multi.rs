@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::arrivals::Arrivals;
 use crate::error::{QueueError, at_least_one, same_length};
-use crate::simulation::{Resource, Simulation};
+use crate::simulation::{Load, Resource, Simulation};
 
 /// G/G/c, first come first served, over given arrivals and service times (ns, one a request), exactly: each request goes to the
 /// server that becomes free first (Kiefer and Wolfowitz 1955). The resource is `servers`.
@@ -24,7 +24,7 @@ pub fn multi(arrivals: &Arrivals, services_ns: &[u64], servers: usize) -> Result
             latencies.push(first.0 - arrival);
         }
     }
-    let busy_ns = services_ns.iter().map(|ns| *ns as f64).sum();
-    let resource = Resource { name: "servers".into(), servers, busy_ns, demand_ns: busy_ns };
+    let demand = Load::of(services_ns);
+    let resource = Resource { name: "servers".into(), servers, busy_ns: demand.sum_ns, demand };
     Ok(Simulation::new(arrivals, latencies, services_ns, vec![resource]))
 }

@@ -28,9 +28,42 @@ pub struct Resource {
     pub servers: usize,
     /// Time for which it was occupied, ns, summed over its servers.
     pub busy_ns: f64,
-    /// The least time for which the requests need it, ns: their own work, with full batches. Threads are occupied for longer
+    /// The least time for which the requests need it: their own work, with full batches. Threads are occupied for longer
     /// where they wait for a lock or share cores, batches where they are small.
-    pub demand_ns: f64,
+    pub demand: Load,
+}
+
+/// What requests ask of a resource.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Requests, with those that do not need it.
+    pub requests: usize,
+    pub sum_ns: f64,
+    /// Sum of the squares, ns².
+    pub squares_ns2: f64,
+}
+
+impl Load {
+    /// The load of given times, ns.
+    pub(crate) fn of(times_ns: &[u64]) -> Self {
+        let mut load = Self::default();
+        times_ns.iter().for_each(|ns| load.add(*ns as f64));
+        load
+    }
+
+    pub(crate) fn add(&mut self, ns: f64) {
+        self.requests += 1;
+        self.sum_ns += ns;
+        self.squares_ns2 += ns * ns;
+    }
+
+    /// Squared coefficient of variation of a request's time; 0 if there is no load.
+    pub fn scv(&self) -> f64 {
+        if self.sum_ns == 0.0 {
+            return 0.0;
+        }
+        (self.squares_ns2 * self.requests as f64 / (self.sum_ns * self.sum_ns) - 1.0).max(0.0)
+    }
 }
 
 /// A simulated schedule. All lists are in the order of arrival.
@@ -111,7 +144,7 @@ impl Simulation {
     pub fn offered(&self, name: &str) -> Option<f64> {
         let arrivals = &self.arrivals_ns;
         let span = arrivals.last()? - arrivals.first()?;
-        self.resource(name).map(|it| it.demand_ns / (it.servers as f64 * span as f64))
+        self.resource(name).map(|it| it.demand.sum_ns / (it.servers as f64 * span as f64))
     }
 
     /// The resource with the highest offered utilization, and that utilization. None without resources.
@@ -124,7 +157,8 @@ impl Simulation {
     /// the requests still wait when the last one arrives (threads, a lock and cores can delay each other so that none of
     /// them is used in full).
     pub fn is_overloaded(&self) -> bool {
-        let servers: usize = self.resources.iter().map(|it| it.servers.min(self.arrivals_ns.len())).sum();
+        // Those in service do not wait. Cores serve whom the threads serve.
+        let servers: usize = self.resources.iter().filter(|it| it.name != "cores").map(|it| it.servers).sum();
         self.bottleneck().is_some_and(|(_, offered)| offered >= 1.0)
             || self.occupancy().at_end > servers + self.arrivals_ns.len() / 20
     }
@@ -219,7 +253,8 @@ mod tests {
 
     fn simulation() -> Simulation {
         let arrivals = Arrivals::new(vec![0, 10, 20, 100]).unwrap();
-        let resource = Resource { name: "server".into(), servers: 1, busy_ns: 100.0, demand_ns: 100.0 };
+        let resource =
+            Resource { name: "server".into(), servers: 1, busy_ns: 100.0, demand: Load::of(&[30, 30, 20, 20]) };
         Simulation::new(&arrivals, vec![30, 50, 60, 20], &[30, 30, 20, 20], vec![resource])
     }
 

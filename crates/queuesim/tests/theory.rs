@@ -136,3 +136,29 @@ fn shared_cores_against_processor_sharing() {
         assert_close(name, found, SERVICE / 0.3, 0.03);
     }
 }
+
+/// The explanation of a simulated queue is the formula with the parts as they were: exact for M/M/1, and the busiest of
+/// several resources is named.
+#[test]
+fn a_simulation_explains_itself() {
+    let arrivals = poisson(0.8, 1, SERVICE, COUNT, 61);
+    let services = exponential(SERVICE, COUNT, 62);
+    let simulation = lindley(&arrivals, &services).unwrap();
+    let found = simulation.explanation().unwrap();
+    println!("{found:?}");
+    assert_eq!((found.resource.as_str(), found.servers), ("server", 1));
+    assert!((found.utilization - 0.8).abs() < 0.005);
+    assert!((found.gap_scv - 1.0).abs() < 0.01 && (found.service_scv - 1.0).abs() < 0.01);
+    assert!((found.wait_ns / simulation.summary(Window::STEADY).mean_wait_ns - 1.0).abs() < 0.05);
+
+    use queuesim::gil::{Gil, split};
+    use queuesim::machine::{Kind, LockRules};
+    let (count, lock) = (100_000, Some(LockRules::default()));
+    let arrivals = poisson(0.8, 1, SERVICE, count, 63);
+    let work = split(&services[..count], 0.9, 1, Kind::HELD_CALL).unwrap();
+    let process = Gil { cores: 4, threads: 64, lock, batch: None };
+    let found = process.run(&arrivals, &queuesim::pipeline::FrontEnd::default(), &work).unwrap().explanation().unwrap();
+    assert_eq!(found.resource, "lock");
+    assert!((found.utilization - 0.72).abs() < 0.02);
+    assert!((found.mean_service_ns / (0.9 * SERVICE) - 1.0).abs() < 0.02);
+}

@@ -420,7 +420,7 @@ impl<'a> Engine<'a> {
         let times = self.arrivals.times_ns();
         let latencies = self.departures.iter().zip(times).map(|(end, start)| end.round() as u64 - start).collect();
         let demand = demand(self.machine, self.stages, times.len());
-        let resource = |name: String, servers, busy_ns, demand_ns| Resource { name, servers, busy_ns, demand_ns };
+        let resource = |name: String, servers, busy_ns, demand| Resource { name, servers, busy_ns, demand };
         let mut resources = vec![resource("cores".into(), self.machine.cores, self.cores.busy, demand.cores)];
         for (index, (lock, demand)) in self.locks.iter().zip(&demand.locks).enumerate() {
             let name = if index == 0 { "lock".into() } else { format!("lock {index}") };
