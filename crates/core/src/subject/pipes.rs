@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use crate::protocol::Answer;
+use serde::de::DeserializeOwned;
 
 /// Kept of what a worker writes to stdout and stderr, bytes.
 const TAIL: usize = 64 << 10;
@@ -45,28 +45,28 @@ impl Requests {
 
 /// A line of the answer channel.
 #[derive(Debug)]
-pub(super) enum Line {
-    Answer(Box<Answer>),
+pub(super) enum Line<A> {
+    Answer(Box<A>),
     Garbage(String),
 }
 
 /// Reads answers.
 #[derive(Debug)]
-pub(super) struct Answers(Receiver<Line>);
+pub(super) struct Answers<A>(Receiver<Line<A>>);
 
-impl Answers {
+impl<A: DeserializeOwned + Send + 'static> Answers<A> {
     pub(super) fn new(pipe: PipeReader) -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
         spawn(move || read_answers(pipe, &sender));
         Self(receiver)
     }
 
-    pub(super) fn next(&self, timeout: Duration) -> Result<Line, RecvTimeoutError> {
+    pub(super) fn next(&self, timeout: Duration) -> Result<Line<A>, RecvTimeoutError> {
         self.0.recv_timeout(timeout)
     }
 }
 
-fn read_answers(pipe: PipeReader, sender: &SyncSender<Line>) {
+fn read_answers<A: DeserializeOwned>(pipe: PipeReader, sender: &SyncSender<Line<A>>) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     loop {

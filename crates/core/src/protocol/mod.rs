@@ -7,6 +7,8 @@
 //! A known failure of one cell is an `error` (the worker lives on). A known failure of the worker is `fatal`, after which
 //! it exits with 0. Any other exit is a crash, and the last line of stderr is its message.
 
+pub mod serve;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
