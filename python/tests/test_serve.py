@@ -18,7 +18,7 @@ RAISES = json.dumps({"messages": [{"role": "user", "content": "raise"}]}).encode
 """A request that the template refuses."""
 
 
-class Strategies:
+class Life:
     """What holds for every strategy. A class below names one and its parameters."""
 
     STRATEGY = ""
@@ -29,7 +29,14 @@ class Strategies:
     def setUp(self) -> None:
         self.served = self.serve(self.STRATEGY, self.WORKERS, **self.PARAMS)
 
-    def test_each_request_gets_its_own_ids_and_is_counted(self):
+    def test_from_ready_to_bye(self):
+        # One server for all of it: starting takes longer than what is tested.
+        for part in (self.each_request_gets_its_own_ids, self.a_request_that_fails_fails_alone, self.drain):
+            with self.subTest(part.__name__):
+                part()
+        self.bye_ends_every_process()
+
+    def each_request_gets_its_own_ids(self):
         served = self.served
         self.assertEqual(served.ready["pid"], served.process.pid)
         self.assertIn(served.process.pid, served.ready["processes"])
@@ -47,7 +54,7 @@ class Strategies:
         self.assertEqual(served.ask("reset"), {"type": "done"})
         self.assertEqual(served.ask("stats")["received"], 0)
 
-    def test_a_request_that_fails_fails_alone(self):
+    def a_request_that_fails_fails_alone(self):
         connection = self.connect(self.served)
         for bad, word in (
             (b"{", "JSON"),
@@ -64,8 +71,10 @@ class Strategies:
         self.check_answers(self.served)
         stats = self.served.ask("stats")
         self.assertEqual((stats["failed"], stats["answered"]), (4, len(self.bodies)))
+        self.served.ask("reset")
 
-    def test_drain_lets_nothing_in_and_reset_opens_again(self):
+    def drain(self):
+        """Lets nothing in any more; reset opens again."""
         connection = self.connect(self.served)
         for index, body in enumerate(self.bodies):
             connection.send(index, body)
@@ -88,7 +97,7 @@ class Strategies:
         self.served.ask("reset")
         self.assertEqual(self.connect(self.served).ask(self.bodies[0]).body, self.expected[0])
 
-    def test_bye_ends_every_process(self):
+    def bye_ends_every_process(self):
         pids = self.served.pids()
         self.connect(self.served).send(1, self.bodies[0])
         self.served.send("bye")
@@ -96,6 +105,10 @@ class Strategies:
         self.assertTrue(gone(pids), pids)
         self.assertEqual([path.name for path in self.folder.iterdir() if ".sock" in path.name], [])
         self.assertEqual(self.served.stderr(), "")
+
+
+class Ends:
+    """How else the processes of a strategy end. For those that have some, and one that has not."""
 
     def test_the_end_of_stdin_ends_every_process(self):
         pids = self.served.pids()
@@ -119,7 +132,8 @@ def case(
 ) -> None:
     """Makes the test class of one row."""
     fields = {"STRATEGY": strategy, "WORKERS": workers, "PROCESSES": processes, "PARAMS": params}
-    made = type(name, (Strategies, ServeTest), {**fields, "__module__": __name__, "__qualname__": name})
+    bases = (Life, Ends, ServeTest) if processes > 1 or name == "Inline" else (Life, ServeTest)
+    made = type(name, bases, {**fields, "__module__": __name__, "__qualname__": name})
     for package in requires:
         made = needs(package)(made)
     if LACKING:
