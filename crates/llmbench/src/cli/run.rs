@@ -31,23 +31,66 @@ use crate::suites::{self, Suite, analysis, planning};
 /// # Errors
 /// A [`Failure`] with the sentence to print and the exit code.
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let args = &match &args.resume {
-        Some(run) => resumed(args, run)?,
-        None => args.clone(),
-    };
+    if args.dry_run {
+        let args = &settled(args)?;
+        let suite = suites::find(&args.suite).map_err(Failure::usage)?;
+        let config = configured(args, suite.as_ref())?;
+        let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
+        return dry_run::show(suite.as_ref(), &config, &machine);
+    }
+    let measured = measure(args, command_line())?;
+    let exit = outcome::report(measured.suite.as_ref(), &measured.folder, args)?;
+    Ok(if measured.stopped == Stopped::Interrupted {
+        eprintln!(
+            "interrupted; go on with: llmbench run {} --resume {}",
+            measured.suite.spec().name,
+            measured.folder.path().display()
+        );
+        Exit::Interrupted
+    } else {
+        exit
+    })
+}
+
+/// A run that is over.
+pub struct Measured {
+    pub suite: Box<dyn Suite>,
+    pub folder: RunFolder,
+    pub stopped: Stopped,
+}
+
+/// Sets up and measures, and reports nothing. `command` is what `run.json` tells to have been the command line; `--resume`
+/// reads it again.
+///
+/// # Errors
+/// A [`Failure`] with the sentence to print and the exit code.
+pub fn measure(args: &RunArgs, command: Vec<String>) -> Result<Measured, Failure> {
+    let args = &settled(args)?;
     let suite = suites::find(&args.suite).map_err(Failure::usage)?;
+    let config = configured(args, suite.as_ref())?;
+    let interrupt = Interrupt::install().map_err(Failure::bug)?;
+    let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
+    refuse_bad_environment(args, &machine)?;
+    let session = Session::set_up(suite.as_ref(), config, machine, args, command, &interrupt)?;
+    let stopped = session.measure(args, &interrupt)?;
+    let folder = session.folder;
+    Ok(Measured { suite, folder, stopped })
+}
+
+fn configured(args: &RunArgs, suite: &dyn Suite) -> Result<RunConfig, Failure> {
     let config = RunConfig::layered(args, suite.spec())?;
     if config.experiments.is_empty() {
         return Err(Failure::new(Exit::NothingSelected, "no experiment is selected; `llmbench list` shows them"));
     }
-    let interrupt = Interrupt::install().map_err(Failure::bug)?;
-    let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
-    if args.dry_run {
-        return dry_run::show(suite.as_ref(), &config, &machine);
+    Ok(config)
+}
+
+/// The arguments, or those of the run that is gone on with.
+fn settled(args: &RunArgs) -> Result<RunArgs, Failure> {
+    match &args.resume {
+        Some(run) => resumed(args, run),
+        None => Ok(args.clone()),
     }
-    refuse_bad_environment(args, &machine)?;
-    let session = Session::set_up(suite.as_ref(), config, machine, args, &interrupt)?;
-    session.measure_and_report(args, &interrupt)
 }
 
 /// A run whose set-up is done.
@@ -65,6 +108,7 @@ impl<'a> Session<'a> {
         config: RunConfig,
         machine: Machine,
         args: &RunArgs,
+        command: Vec<String>,
         interrupt: &Interrupt,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
@@ -120,7 +164,7 @@ impl<'a> Session<'a> {
                     llmbench: env!("CARGO_PKG_VERSION").to_owned(),
                     binary_sha256: binary_sha256.clone(),
                     started: utc(now, false),
-                    command: command_line(),
+                    command,
                     plan_sha256,
                     plan: plan.clone(),
                     loops: BTreeMap::new(),
@@ -139,7 +183,8 @@ impl<'a> Session<'a> {
         Ok(Self { suite, model, plan, folder, binary_sha256 })
     }
 
-    fn measure_and_report(self, args: &RunArgs, interrupt: &Interrupt) -> Result<Exit, Failure> {
+    /// Measures into the run folder; says why it stopped.
+    fn measure(&self, args: &RunArgs, interrupt: &Interrupt) -> Result<Stopped, Failure> {
         let dir = self.folder.workload_dir();
         // Those of run.json: a dataset may hold fewer requests than were planned for.
         let specs = self.folder.read_info().map_err(Failure::usage)?.plan.workloads;
@@ -179,17 +224,7 @@ impl<'a> Session<'a> {
             Err(error) => return Err(Failure::usage(error)),
         };
         self.record_host(&before, gpus)?;
-        let exit = outcome::report(self.suite, &self.folder, args)?;
-        Ok(if outcome.stopped == Stopped::Interrupted {
-            eprintln!(
-                "interrupted; go on with: llmbench run {} --resume {}",
-                self.plan.suite,
-                self.folder.path().display()
-            );
-            Exit::Interrupted
-        } else {
-            exit
-        })
+        Ok(outcome.stopped)
     }
 
     /// What the host did to the runs while they went on, and what its GPUs did.
