@@ -8,6 +8,7 @@ from typing import Any
 
 from .clock import now
 from .errors import CellError
+from .timing import call_for
 
 Result = tuple[Any, dict[str, int]]
 """The padded batch, and stage to ns."""
@@ -21,6 +22,21 @@ def executor(threads: int) -> ThreadPoolExecutor:
     everyone = threading.Barrier(threads)
     list(pool.map(lambda _: everyone.wait(), range(threads)))
     return pool
+
+
+def warm(threads: int, template: Callable, tokenize: Callable, chats: Callable[[], Any], duration_ns: int) -> int:
+    """Renders and tokenizes `chats()` in every thread of the pool for that long, one thread after the other.
+
+    Returns how long the calls of all took, ns. An engine may keep a cache for each thread.
+    """
+    everyone, alone = threading.Barrier(threads), threading.Lock()
+
+    def one(_: int) -> int:
+        everyone.wait()  # no thread takes the task of another
+        with alone:
+            return call_for(lambda chat: tokenize(template(chat)), chats, duration_ns)
+
+    return sum(executor(threads).map(one, range(threads)))
 
 
 def batch(

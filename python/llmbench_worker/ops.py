@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import digests
-from .batch import batch
+from .batch import batch, warm
 from .engines import Engines, Loaded
 from .errors import CellError, UnavailableError
 from .inputs import Inputs, normalized
@@ -31,6 +31,9 @@ class Operation:
     """A result in full."""
     stages: Callable[[Any], dict[str, int]] = lambda _result: {}
     """What a result says about its stages, ns."""
+    warm_pool: Callable[[Callable[[], int], int], int] = lambda _next_index, _duration_ns: 0
+    """Untimed calls in every thread of the operation's own pool, on the requests that the first argument gives, for so
+    many ns each; returns the time of all, ns."""
     eager: bool = True
     """Whether all inputs are made in `prepare`; else each block makes those that it needs, before its first stamp."""
 
@@ -153,12 +156,16 @@ def _batch(op: dict, inputs: Inputs, engines: Engines, params: dict) -> Operatio
     template, tokenize, collate = (
         engines.load(_pair(params, stage), stage).call for stage in ("template", "tokenize", "collate")
     )
+    threads = _positive(op, "threads", 1)
     return Operation(
-        call=batch(str(params.get("mode")), _positive(op, "threads", 1), template, tokenize, collate),
+        call=batch(str(params.get("mode")), threads, template, tokenize, collate),
         item=lambda index: [inputs.chat(each) for each in inputs.following(index, count)],
         digest=lambda result: digests.sha256(digests.batch_bytes(*result[0])),
         dump=lambda result: {"ids": digests.batch_ids(result[0][0])},
         stages=lambda result: result[1],
+        warm_pool=lambda next_index, duration_ns: warm(
+            threads, template, tokenize, lambda: inputs.chat(next_index()), duration_ns
+        ),
     )
 
 

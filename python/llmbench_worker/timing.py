@@ -90,10 +90,8 @@ class WindowThreads:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._call: Call | None = None
-        self._items: list[list] = []
-        self._window_ns = 0
-        self._results: list[dict[str, int] | BaseException | None] = [None] * count
+        self._task: Callable[[int], object] | None = None
+        self._results: list[object] = [None] * count
         self._start = threading.Barrier(count + 1)
         self._end = threading.Barrier(count + 1)
         for index in range(count):
@@ -107,30 +105,48 @@ class WindowThreads:
         Raises:
             BaseException: what a call raised in a thread.
         """
-        self._call, self._items, self._window_ns = call, items, window_ns
         before = collections()
-        self._start.wait()
-        self._end.wait()
-        collected = collections() - before
-        self._call, self._items = None, []
-        threads = []
-        for result in self._results:
-            if isinstance(result, BaseException):
-                raise result
-            threads.append(result)
+        threads = self._run(lambda index: self._count(call, cycle(items[index]), window_ns))
         return Sample(
             start_ns=min(thread["start_ns"] for thread in threads),
             end_ns=max(thread["end_ns"] for thread in threads),
             calls=sum(thread["calls"] for thread in threads),
-            gc=collected,
+            gc=collections() - before,
             threads=threads,
         )
+
+    def warm(self, call: Call, items: Callable[[], object], duration_ns: int) -> int:
+        """`call_for` in every thread, one after the other; returns how long the calls of all took.
+
+        An engine may keep a cache for each thread, and threads that waited for each other would fill theirs less.
+
+        Raises:
+            BaseException: what a call raised in a thread.
+        """
+        alone = threading.Lock()
+
+        def task(_index: int) -> int:
+            with alone:
+                return call_for(call, items, duration_ns)
+
+        return sum(self._run(task))
+
+    def _run(self, task: Callable[[int], object]) -> list:
+        """What `task` returns in each thread, once all have returned."""
+        self._task = task
+        self._start.wait()
+        self._end.wait()
+        self._task = None
+        for result in self._results:
+            if isinstance(result, BaseException):
+                raise result
+        return list(self._results)
 
     def _live(self, index: int) -> None:
         while True:
             self._start.wait()
             try:
-                self._results[index] = self._count(self._call, cycle(self._items[index]), self._window_ns)
+                self._results[index] = self._task(index)
             except BaseException as error:  # a panic of an extension is no Exception; the main thread raises it again
                 self._results[index] = error
             self._end.wait()

@@ -26,6 +26,8 @@ class Cell:
     timing: dict
     inputs: Inputs
     operation: ops.Operation
+    threads: timing.WindowThreads | None = None
+    """Those of a window."""
     warm_calls: count = field(default_factory=count)
 
     def items(self, offset: int, calls: int) -> list:
@@ -33,15 +35,23 @@ class Cell:
         indices = self.inputs.following(offset % self.inputs.pool, min(calls, self.inputs.pool))
         return [self.operation.item(index) for index in indices]
 
-    def warm_item(self) -> object:
-        """The input of the next untimed call: the warm-up requests in turn."""
+    def warm_index(self) -> int:
+        """The request of the next untimed call: those for warming up in turn."""
         if self.inputs.warmup < 1:
             raise CellError("the workload holds no warm-up requests; give it some, or set the warm-up time to 0")
-        return self.operation.item(self.inputs.pool + next(self.warm_calls) % self.inputs.warmup)
+        return self.inputs.pool + next(self.warm_calls) % self.inputs.warmup
 
-    def call_for(self, duration_ns: int) -> int:
-        """Untimed calls for that long; 0: none. Returns the time that they took, ns."""
-        return timing.call_for(self.operation.call, self.warm_item, duration_ns) if duration_ns > 0 else 0
+    def warm_item(self) -> object:
+        """Its input."""
+        return self.operation.item(self.warm_index())
+
+    def warm(self, duration_ns: int) -> int:
+        """Untimed calls for that long in every thread that will be timed; 0: none. Returns their time, ns."""
+        if duration_ns <= 0:
+            return 0
+        if self.threads is not None:
+            return self.threads.warm(self.operation.call, self.warm_item, duration_ns)
+        return timing.call_for(self.operation.call, self.warm_item, duration_ns)
 
 
 class Worker:
@@ -115,7 +125,7 @@ class Worker:
         inputs = self._load_inputs(request["inputs"])
         cell = Cell(op, request["timing"], inputs, ops.make(op, inputs, self._engines))
         if cell.timing["kind"] == "window":
-            self._window_threads(op["threads"])
+            cell.threads = self._window_threads(op["threads"])
         if cell.operation.eager:
             for index in range(inputs.pool + inputs.warmup):
                 cell.operation.item(index)
@@ -123,7 +133,9 @@ class Worker:
         call, item, digest = cell.operation.call, cell.operation.item, cell.operation.digest
         checks = range(min(request["check"], inputs.pool))
         hashes = [digest(call(item(index))) for index in checks]
-        warm_ns = cell.call_for(request["warmup_ns"])
+        warm_ns = cell.warm(request["warmup_ns"])
+        if request["warmup_ns"] > 0:
+            warm_ns += cell.operation.warm_pool(cell.warm_index, request["warmup_ns"])
         self._cells[cell_id] = cell
         if request["check"]:
             self._channel.answer("check", cell_id=cell_id, hashes=hashes)
@@ -136,10 +148,10 @@ class Worker:
         operation = cell.operation
         hashes = None
         if kind == "window":
-            threads = self._window_threads(cell.op["threads"])
+            threads = cell.threads
             pool = cell.inputs.pool
             parts = [cell.items(offset + index * pool // threads.count, pool) for index in range(threads.count)]
-            warm_ns = cell.call_for(request["settle_ns"])
+            warm_ns = cell.warm(request["settle_ns"])
             samples = [threads.time(operation.call, parts, cell.timing["window_ns"])]
         elif kind == "first":
             (item,) = cell.items(offset, 1)
@@ -150,7 +162,7 @@ class Worker:
             if loops < 1:
                 raise CellError("a block must have at least one loop")
             items = cell.items(offset, loops)
-            warm_ns = cell.call_for(request["settle_ns"])
+            warm_ns = cell.warm(request["settle_ns"])
             if kind == "loop":
                 samples = [timing.time_loop(operation.call, items, loops)]
             elif kind == "each":

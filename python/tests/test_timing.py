@@ -2,10 +2,11 @@
 
 import gc
 import threading
+import time
 import unittest
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-from llmbench_worker import clock, timing
+from llmbench_worker import batch, clock, timing
 
 from .support import WorkerTest, needs, op
 
@@ -83,6 +84,30 @@ class Windows(unittest.TestCase):
             self.assertEqual(sample.end_ns, max(thread["end_ns"] for thread in sample.threads))
             for thread in sample.threads:
                 self.assertGreaterEqual(thread["end_ns"] - thread["start_ns"], 3_000_000)
+
+    def test_threads_are_warmed_up_one_after_the_other_and_all_alike(self):
+        threads = timing.WindowThreads(3)
+        names = []
+
+        def call(item):
+            time.sleep(0.0005)
+            names.append(threading.current_thread().name)
+
+        spent = threads.warm(call, lambda: 1, 2_000_000)
+        self.assertGreaterEqual(spent, 6_000_000)
+        turns = [(name, len(list(calls))) for name, calls in groupby(names)]
+        self.assertEqual(sorted(name for name, _ in turns), ["window-0", "window-1", "window-2"], "one turn each")
+        self.assertTrue(all(1 <= calls <= 4 for _, calls in turns), turns)
+
+    def test_every_thread_of_a_batchs_pool_is_warmed_up(self):
+        names = []
+
+        def tokenize(text):
+            names.append(threading.current_thread().name)
+
+        self.assertGreater(batch.warm(3, str, tokenize, lambda: "chat", 1), 0)
+        self.assertEqual(len(names), 3)
+        self.assertEqual(len(set(names)), 3)
 
     def test_a_thread_that_finishes_no_call_in_the_window_finishes_its_first(self):
         event = threading.Event()

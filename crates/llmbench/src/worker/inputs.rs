@@ -23,6 +23,16 @@ impl Extent {
         self.pool + self.warmup
     }
 
+    /// # Errors
+    /// When there are no warm-up requests.
+    pub fn can_warm(self) -> Result<(), EngineError> {
+        if self.warmup > 0 {
+            return Ok(());
+        }
+        let message = "the workload holds no warm-up requests; give it some, or set the warm-up time to 0";
+        Err(EngineError::Failed(message.to_owned()))
+    }
+
     /// The request `step` after `index`, cyclically within the pool or within the warm-up requests.
     pub fn following(self, index: usize, step: usize) -> usize {
         if index < self.pool {

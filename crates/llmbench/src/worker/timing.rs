@@ -63,13 +63,15 @@ pub fn time_first(op: &dyn Op, index: usize) -> Result<(Sample, Produced), Engin
 /// Untimed calls on the warm-up requests in turn, at least one and until they took `duration_ns` together. Returns the
 /// time, ns.
 pub fn warm(op: &dyn Op, extent: Extent, turn: &AtomicUsize, duration_ns: u64) -> Result<u64, EngineError> {
-    if extent.warmup == 0 {
-        let message = "the workload holds no warm-up requests; give it some, or set the warm-up time to 0";
-        return Err(EngineError::Failed(message.to_owned()));
-    }
+    extent.can_warm()?;
+    call_for(duration_ns, || call(op, extent.pool + next_turn(turn) % extent.warmup))
+}
+
+/// Untimed calls, at least one and until they took `duration_ns` together. Returns the time, ns.
+pub fn call_for(duration_ns: u64, mut once: impl FnMut() -> Result<(), EngineError>) -> Result<u64, EngineError> {
     let start = now();
     loop {
-        call(op, extent.pool + next_turn(turn) % extent.warmup)?;
+        once()?;
         let spent = now() - start;
         if spent >= duration_ns {
             return Ok(spent);

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
 use llmbench_core::protocol::{Sample, ThreadCount};
@@ -18,8 +18,8 @@ use super::timing;
 /// What every thread is told to do.
 #[derive(Clone)]
 enum Task {
-    /// Untimed calls on warm-up requests for at least that long.
-    Warm { op: Arc<dyn Op>, extent: Extent, turn: Arc<AtomicUsize>, duration_ns: u64 },
+    /// Untimed calls on warm-up requests for at least that long, while no other thread is at it.
+    Warm { op: Arc<dyn Op>, extent: Extent, turn: Arc<AtomicUsize>, duration_ns: u64, alone: Arc<Mutex<()>> },
     /// Calls from its own start on until the window is over.
     Count { op: Arc<dyn Op>, extent: Extent, offset: usize, window_ns: u64 },
 }
@@ -50,8 +50,8 @@ impl WindowThreads {
         Ok(Self { tasks, reports })
     }
 
-    /// Untimed calls in every thread, for at least `duration_ns`: an engine may keep a cache for each thread. Returns the wall
-    /// time, ns.
+    /// Untimed calls in every thread for at least `duration_ns` each, one thread after the other: an engine may keep a cache
+    /// for each thread, and threads that shared the cores would fill theirs less. Returns the wall time of all, ns.
     pub fn warm(
         &self,
         op: &Arc<dyn Op>,
@@ -60,7 +60,13 @@ impl WindowThreads {
         duration_ns: u64,
     ) -> Result<u64, EngineError> {
         let start = now();
-        self.run(&Task::Warm { op: Arc::clone(op), extent, turn: Arc::clone(turn), duration_ns })?;
+        self.run(&Task::Warm {
+            op: Arc::clone(op),
+            extent,
+            turn: Arc::clone(turn),
+            duration_ns,
+            alone: Arc::default(),
+        })?;
         Ok(now() - start)
     }
 
@@ -110,7 +116,8 @@ fn live(index: usize, count: usize, tasks: &Receiver<Task>, barrier: &Barrier, r
 
 fn perform(task: &Task, index: usize, count: usize) -> Report {
     match task {
-        Task::Warm { op, extent, turn, duration_ns } => {
+        Task::Warm { op, extent, turn, duration_ns, alone } => {
+            let _turn = alone.lock().unwrap_or_else(PoisonError::into_inner);
             let start_ns = now();
             timing::warm(op.as_ref(), *extent, turn, *duration_ns)?;
             Ok(ThreadCount { start_ns, end_ns: now(), calls: 0 })

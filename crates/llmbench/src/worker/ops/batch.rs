@@ -4,7 +4,9 @@
 //! `requests`: each request is rendered and then tokenized in one thread; the time of both stages is the sum over the
 //! requests of the calls' own wall times. In both, the calling thread collates at the end.
 
-use std::sync::Arc;
+use std::hint::black_box;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use llmbench_core::plan;
 use llmbench_engines::template::Conversation;
@@ -17,6 +19,8 @@ use super::{Op, Produced, Stages, pair, size};
 use crate::worker::clock::now;
 use crate::worker::inputs::{Extent, Inputs};
 use crate::worker::model::Model;
+use crate::worker::timing;
+use crate::worker::window::next_turn;
 
 /// Requests of a batch when the plan does not say.
 const BATCH: usize = 64;
@@ -64,6 +68,15 @@ impl Batch {
         &self.conversations[self.extent.following(first, place)]
     }
 
+    /// What a thread of the pool does with a request.
+    fn one(&self, conversation: &Conversation) -> Result<(Vec<u32>, u64, u64), EngineError> {
+        let start = now();
+        let text = self.render.run(conversation)?;
+        let rendered = now();
+        let ids = self.tokenize.run(&text)?;
+        Ok((ids, rendered - start, now() - rendered))
+    }
+
     fn stages(&self, first: usize) -> Result<Produced, EngineError> {
         // One request is one task: with rayon's own splitting a thread could take several and leave another idle.
         let start = now();
@@ -83,13 +96,7 @@ impl Batch {
     }
 
     fn requests(&self, first: usize) -> Result<Produced, EngineError> {
-        let one = |place: usize| {
-            let start = now();
-            let text = self.render.run(self.conversation(first, place))?;
-            let rendered = now();
-            let ids = self.tokenize.run(&text)?;
-            Ok((ids, rendered - start, now() - rendered))
-        };
+        let one = |place: usize| self.one(self.conversation(first, place));
         let done: Vec<(Vec<u32>, u64, u64)> = self
             .pool
             .install(|| (0..self.batch).into_par_iter().with_max_len(1).map(one).collect::<Result<_, EngineError>>())?;
@@ -113,5 +120,21 @@ impl Op for Batch {
             Mode::Stages => self.stages(index),
             Mode::Requests => self.requests(index),
         }
+    }
+
+    fn warm_pool(&self, turn: &AtomicUsize, duration_ns: u64) -> Result<u64, EngineError> {
+        self.extent.can_warm()?;
+        let Extent { pool, warmup } = self.extent;
+        let alone = Mutex::new(());
+        let start = now();
+        let done = self.pool.broadcast(|_| {
+            let _turn = alone.lock().unwrap_or_else(PoisonError::into_inner);
+            timing::call_for(duration_ns, || {
+                let index = pool + next_turn(turn) % warmup;
+                self.one(&self.conversations[index]).map(black_box).map(drop)
+            })
+        });
+        done.into_iter().collect::<Result<Vec<u64>, _>>()?;
+        Ok(now() - start)
     }
 }

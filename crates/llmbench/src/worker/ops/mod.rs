@@ -13,6 +13,7 @@ mod total;
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use llmbench_core::plan;
 use llmbench_engines::EngineError;
@@ -37,6 +38,13 @@ pub trait Op: Send + Sync {
         let produced = self.call(index)?;
         black_box(&produced);
         Ok(())
+    }
+
+    /// Untimed calls in every thread of the op's own pool, for at least `duration_ns` each, one thread after the other;
+    /// `turn` counts them over the warm-up requests. Returns the wall time of all, ns: 0 for an op without a pool.
+    fn warm_pool(&self, turn: &AtomicUsize, duration_ns: u64) -> Result<u64, EngineError> {
+        let _ = (turn, duration_ns);
+        Ok(0)
     }
 }
 

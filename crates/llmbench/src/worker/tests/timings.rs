@@ -80,15 +80,63 @@ fn window_threads_start_apart_in_the_pool_and_live_on() {
     assert_eq!(ids.len(), 3, "the same three threads made both windows");
 }
 
+/// Calls by thread, in the order in which the threads began.
+fn by_thread(calls: &[(usize, ThreadId)]) -> Vec<(ThreadId, usize)> {
+    let mut counts: Vec<(ThreadId, usize)> = Vec::new();
+    for (_, id) in calls {
+        match counts.last_mut() {
+            Some((last, count)) if last == id => *count += 1,
+            _ => counts.push((*id, 1)),
+        }
+    }
+    counts
+}
+
+/// A call of half a millisecond.
+struct Slow(Notes);
+
+impl Op for Slow {
+    fn call(&self, index: usize) -> Result<Produced, EngineError> {
+        thread::sleep(std::time::Duration::from_micros(500));
+        self.0.call(index)
+    }
+}
+
 #[test]
-fn every_window_thread_is_warmed_up() {
-    let threads = WindowThreads::start(2).unwrap();
-    let notes = Arc::new(Notes::default());
-    let op: Arc<dyn Op> = Arc::clone(&notes) as Arc<dyn Op>;
-    assert!(threads.warm(&op, EXTENT, &Arc::default(), 1).unwrap() > 0);
-    let calls = notes.0.lock().unwrap();
-    assert_eq!(calls.iter().map(|(_, id)| *id).collect::<std::collections::HashSet<_>>().len(), 2);
+fn window_threads_are_warmed_up_one_after_the_other_and_all_alike() {
+    let threads = WindowThreads::start(3).unwrap();
+    let slow = Arc::new(Slow(Notes::default()));
+    let op: Arc<dyn Op> = Arc::clone(&slow) as Arc<dyn Op>;
+    assert!(threads.warm(&op, EXTENT, &Arc::default(), 2_000_000).unwrap() >= 6_000_000);
+    let calls = slow.0.0.lock().unwrap();
+    let counts = by_thread(&calls);
+    assert_eq!(counts.len(), 3, "each thread has one turn, undisturbed: {counts:?}");
+    assert!(counts.iter().all(|(_, count)| (1..=4).contains(count)), "{counts:?}");
     assert!(calls.iter().all(|(index, _)| *index >= EXTENT.pool));
+
+    let op: Arc<dyn Op> = Arc::new(Notes::default());
+    threads.warm(&op, EXTENT, &Arc::default(), 1).unwrap();
+}
+
+#[test]
+fn every_thread_of_a_batchs_pool_is_warmed_up() {
+    let bench = Bench::tiny();
+    let inputs = crate::worker::inputs::Inputs::new(&bench.inputs).unwrap();
+    let channel = crate::worker::channel::Channel::new(std::io::sink());
+    let model = crate::worker::model::Model::new(bench.model.clone(), 0, None, channel);
+    for threads in [1, 3] {
+        let mut pools = crate::worker::pools::Pools::default();
+        let made = crate::worker::ops::make(&batch("requests", 4, threads), &inputs, &model, &mut pools).unwrap();
+        let turn = AtomicUsize::new(0);
+        assert!(made.warm_pool(&turn, 1).unwrap() > 0);
+        assert_eq!(
+            turn.load(Ordering::SeqCst),
+            threads as usize,
+            "one call a thread where the time is next to nothing"
+        );
+    }
+    // An op without a pool has nothing to warm up there.
+    assert_eq!(Notes::default().warm_pool(&AtomicUsize::new(0), 1).unwrap(), 0);
 }
 
 #[test]
