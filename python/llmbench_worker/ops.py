@@ -13,6 +13,9 @@ from .engines import Engines, Loaded
 from .errors import CellError, UnavailableError
 from .inputs import Inputs, normalized
 
+PROBES = ("hold", "victim")
+"""Operations of the package `probes`."""
+
 Output = dict[str, Any]
 """`{"text": …}` or `{"ids": […]}`, as `dump` answers it."""
 
@@ -51,10 +54,14 @@ def make(op: dict, inputs: Inputs, engines: Engines) -> Operation:
         return _total(inputs, engines, params)
     if name == "batch":
         return _batch(op, inputs, engines, params)
+    if name in PROBES:
+        from . import probes  # they look at other operations, and so import this module
+
+        return probes.make(op, inputs, engines)
     maker = MAKERS.get(name)
     if maker is None:
         raise UnavailableError(
-            f"the Python worker has no operation {name}; it has: {', '.join((*MAKERS, 'total', 'batch'))}"
+            f"the Python worker has no operation {name}; it has: {', '.join((*MAKERS, 'total', 'batch', *PROBES))}"
         )
     return maker(engines.load(f"{op['engine']}/{op['call_path']}", stage=name), inputs, params)
 
