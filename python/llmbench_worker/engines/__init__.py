@@ -19,9 +19,9 @@ class Entry:
     """What is known about a pair without importing anything."""
 
     stage: str
-    """`parse`, `template`, `tokenize`, `collate` or `handoff`."""
+    """`parse`, `template`, `tokenize`, `collate` or `handoff`; `probe` for calls of known truth."""
     module: str
-    """Module in this folder."""
+    """Module, relative to this folder."""
     packages: tuple[str, ...]
     """The packages whose versions matter, as pip names them; the first is the one to install."""
 
@@ -56,6 +56,20 @@ TABLE: dict[str, Entry] = {
     "torch/pad": Entry("collate", "torch_pad", ("torch",)),
     "msgspec/msgpack.encode": Entry("handoff", "msgspec_handoff", ("msgspec",)),
     "pickle/dumps": Entry("handoff", "pickle_handoff", ()),
+    # Calls that hold the GIL for a known share of their time, to calibrate the probes.
+    **{
+        f"probe/{call_path}": Entry("probe", ".probes.truths", ())
+        for call_path in (
+            "held",
+            "released",
+            "mix-30",
+            "mix-30-short",
+            "mix-30-long",
+            "sleep-held",
+            "sleep-released",
+            "hold-2ms",
+        )
+    },
 }
 
 
@@ -68,6 +82,11 @@ class Engines:
         self._wrap = wrap
         self._loaded: dict[str, Loaded] = {}
         self._failed: dict[str, Exception] = {}
+
+    @property
+    def model(self) -> "Model":
+        """The model that they are loaded for."""
+        return self._model
 
     def load(self, pair: str, stage: str | None = None) -> Loaded:
         """The call path `engine/call_path`, for `stage` if that is given.
