@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::driver::{Mode, Run};
+use crate::lateness::{Lateness, Verdict};
+use crate::summary::{Summary, Window};
+
 /// A doubling of concurrency that gains less than this has reached the plateau.
 pub const LEAST_GAIN: f64 = 0.05;
 
@@ -21,6 +25,25 @@ pub struct Point {
     pub failed: f64,
     /// The generator's verdict.
     pub valid: bool,
+}
+
+impl Point {
+    /// Of a closed-loop run, over a window of it. Valid or not is the generator's own verdict.
+    pub fn of(run: &Run, window: Window) -> Self {
+        let summary = Summary::of(run, window);
+        let verdict = Verdict::of(run, &Lateness::of(run), summary.from_scheduled.quantile_ns(0.5));
+        let concurrency = match run.mode {
+            Mode::Closed { concurrency } => concurrency,
+            Mode::Open { .. } => run.most_in_flight,
+        };
+        Self {
+            concurrency,
+            throughput: summary.throughput,
+            // A window without any request due has nothing that could fail.
+            failed: summary.failed as f64 / summary.due.max(1) as f64,
+            valid: verdict.is_valid(),
+        }
+    }
 }
 
 /// Why the search ended.
@@ -50,7 +73,7 @@ pub struct Capacity {
     pub stop: Stop,
 }
 
-/// Measures at concurrency 1, 2, 4, … and at `most` until the plateau.
+/// Measures at concurrency 1, 2, 4, … up to `most`, until the plateau.
 ///
 /// # Errors
 /// That of `measure`, with the points until then lost.

@@ -111,6 +111,17 @@ fn a_server_that_dies_loses_nothing_recorded() {
     assert!(run.errors.0[&ErrorClass::Connect].first.contains("cannot connect"));
 }
 
+/// The answers that a server wrote before it died count, however large and however late they are read.
+#[test]
+fn what_a_dead_server_wrote_is_read_to_the_end() {
+    let server = UnixServer::start_once(|number| if number == 2 { Act::Close } else { Act::Answer });
+    let payloads: Vec<Vec<u8>> = (0..3_u8).map(|number| vec![number; 1 << 20]).collect();
+    let schedule = Schedule::generate(&Intensity::Constant { rate: 1e6 }, Spacing::Even, Extent::count(3), 0).unwrap();
+    let run = run_open(server.transport(), &payloads, &schedule, None, &one_connection(), &Control::default()).unwrap();
+    let found = Verification::of(&run.records, &run.strays, &expected(&payloads));
+    assert_eq!((found.matched, run.errors.count(ErrorClass::Reset)), (2, 1), "{:?}", run.errors);
+}
+
 #[test]
 fn a_closed_loop_ends_when_its_server_is_gone() {
     let server = UnixServer::start_once(|number| if number == 100 { Act::Close } else { Act::Answer });

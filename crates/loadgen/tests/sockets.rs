@@ -4,11 +4,12 @@ mod common;
 
 use common::{Act, HttpServer, UnixServer, expected, payloads};
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
+use loadgen::capacity::{Point, Stop, search};
 use loadgen::driver::{Control, Options, Run, run_closed, run_open};
 use loadgen::lateness::{Lateness, Note, Reason, Verdict};
 use loadgen::outcome::{Record, Verification};
 use loadgen::summary::{Summary, Window};
-use loadgen::transport::{Endpoint, OpenError, SocketOptions, Sockets};
+use loadgen::transport::{Endpoint, OpenError, SocketOptions, Sockets, Transport, ask};
 
 const MS: u64 = 1_000_000;
 
@@ -159,6 +160,39 @@ fn a_cap_is_shown_as_client_limited() {
     let p99 = |latencies: &loadgen::summary::Latencies| latencies.quantile_ns(0.99).unwrap();
     assert!(p99(&summary.from_scheduled) > p99(&summary.from_sent) + 20 * MS);
     assert!(lateness.sent.max_ns > lateness.own.max_ns + 20 * MS);
+}
+
+#[test]
+fn capacity_of_a_server_with_four_at_once() {
+    // Each connection is served one request at a time for 4 ms: four connections, and no more than 1,000 a second.
+    let server = UnixServer::start(|_| Act::StallMs(4));
+    let measure = |concurrency| {
+        let options = Options { connections: 4, ..Options::default() };
+        let extent = Extent::duration(300 * MS);
+        let run =
+            run_closed(server.transport(), &payloads(), concurrency, extent, &options, &Control::default()).unwrap();
+        Ok::<_, ()>(Point::of(&run, Window::within(&run, 50 * MS, 0).unwrap()))
+    };
+    let capacity = search(64, measure).unwrap();
+    assert_eq!(capacity.stop, Stop::Flat, "{capacity:?}");
+    let plateau = capacity.plateau.unwrap();
+    assert!((500.0..=1010.0).contains(&plateau), "{capacity:?}");
+    assert!(capacity.points[0].throughput < 260.0, "{capacity:?}");
+    assert!(capacity.knee.unwrap() >= 2, "{capacity:?}");
+}
+
+#[test]
+fn one_answer_can_be_looked_at() {
+    for keep_content in [true, false] {
+        let server = UnixServer::start(|number| if number == 1 { Act::Drop } else { Act::Answer });
+        let options = SocketOptions { keep_content, ..SocketOptions::default() };
+        let mut transport = Sockets::new(Endpoint::Unix(server.path()), options).unwrap();
+        transport.open(1).unwrap();
+        let answer = ask(&mut transport, 1, b"abc", 1000 * MS).unwrap();
+        assert_eq!(answer.content.as_deref(), keep_content.then_some(&b"cba"[..]));
+        let failure = ask(&mut transport, 2, b"abc", 50 * MS).unwrap_err();
+        assert_eq!(failure.class, loadgen::outcome::ErrorClass::Timeout);
+    }
 }
 
 /// A rate at which no machine keeps up: the generator must say so itself.

@@ -22,6 +22,8 @@ pub use sockets::{SocketOptions, Sockets};
 
 use serde::{Deserialize, Serialize};
 
+use crate::outcome::ErrorClass;
+
 /// The largest payload of a request or an answer, bytes.
 pub const MOST_BYTES: usize = 64 << 20;
 
@@ -94,4 +96,28 @@ pub enum OpenError {
     Files { endpoint: String, number: usize, limit: u64, needed: u64 },
     #[error("cannot prepare to wait for sockets: {0}")]
     Poller(std::io::Error),
+}
+
+/// Sends one request and waits for its answer: to look at an answer, or to see that a server serves. `id` must not have been
+/// used before on this transport, and nothing else may be under way on it.
+///
+/// # Errors
+/// The failure, a time limit of `timeout_ns` among them.
+pub fn ask(transport: &mut impl Transport, id: u64, payload: &[u8], timeout_ns: u64) -> Result<Answer, Failure> {
+    let deadline = crate::clock::now_ns() + timeout_ns;
+    transport.submit(id, payload)?;
+    let mut events = Vec::new();
+    while crate::clock::now_ns() < deadline {
+        let waited = transport.wait(deadline, &mut events);
+        waited.map_err(|error| Failure::new(ErrorClass::Connect, format!("waiting for the answer failed: {error}")))?;
+        for event in events.drain(..) {
+            match event {
+                Event::Done { id: of, answer, .. } if of == id => return answer,
+                Event::Failed { id: of, failure, .. } if of == id => return Err(failure),
+                _ => {}
+            }
+        }
+    }
+    transport.abandon(id);
+    Err(Failure::new(ErrorClass::Timeout, format!("no answer within {} s", timeout_ns as f64 / 1e9)))
 }

@@ -234,18 +234,17 @@ impl Sockets {
         }
     }
 
-    /// Reads once; returns how the connection ended, if it did.
-    fn receive(&mut self, index: usize, events: &mut Vec<Event>) -> Option<Lost> {
+    /// Reads once.
+    fn receive(&mut self, index: usize, events: &mut Vec<Event>) -> Reading {
         let mut decoded = Vec::new();
-        let one = self.connections[index].as_mut()?;
+        let Some(one) = self.connections[index].as_mut() else { return Reading::Nothing };
         let received = one.receive(&mut self.scratch, &mut decoded);
-        let mut ended_by_server = None;
-        if let Received::End(error) = &received {
+        let mut short = None;
+        if matches!(received, Received::End(_)) {
             let mut last = Vec::new();
-            let short = one.codec.end(&mut last);
+            short = one.codec.end(&mut last);
             let now = now_ns();
             decoded.extend(last.into_iter().map(|answer| (answer, now)));
-            ended_by_server = Some((short, ended(error.as_ref())));
         }
         self.unplace(index);
         for (answer, done_ns) in decoded {
@@ -261,19 +260,17 @@ impl Sockets {
             events.push(Event::Done { id, first_byte_ns, done_ns, answer: answer.answer });
         }
         match received {
-            Received::Broken(failure) => Some(Lost { short: None, failure }),
-            Received::End(_) => ended_by_server.map(|(short, failure)| Lost { short, failure }),
-            Received::Bytes | Received::Nothing => {
-                let spent =
-                    self.connections[index].as_ref().is_some_and(|one| !one.codec.is_reusable() && one.in_flight == 0);
-                if spent {
-                    self.remove(index);
-                } else {
-                    self.place(index);
-                }
-                None
-            }
+            Received::Broken(failure) => return Reading::Lost(Lost { short: None, failure }),
+            Received::End(error) => return Reading::Lost(Lost { short, failure: ended(error.as_ref()) }),
+            Received::Bytes | Received::Nothing => {}
         }
+        let spent = self.connections[index].as_ref().is_some_and(|one| !one.codec.is_reusable() && one.in_flight == 0);
+        if spent {
+            self.remove(index);
+        } else {
+            self.place(index);
+        }
+        if matches!(received, Received::Bytes) { Reading::More } else { Reading::Nothing }
     }
 
     /// A connection is gone: its requests failed.
@@ -298,18 +295,15 @@ impl Sockets {
 
     /// A write failed: reads what the server still sent, then gives the connection up.
     fn lose_after_write(&mut self, index: usize, error: &io::Error, events: &mut Vec<Event>) {
-        let mut lost = None;
-        while lost.is_none() && self.connections[index].is_some() {
-            let before = events.len();
-            lost = self.receive(index, events);
-            if lost.is_none() && events.len() == before {
-                // Nothing more is there, and no end either: what failed is the write.
-                lost = Some(Lost { short: None, failure: ended(Some(error)) });
+        let lost = loop {
+            match self.receive(index, events) {
+                Reading::More => {}
+                // No end is there to be read: what failed is the write.
+                Reading::Nothing => break Lost { short: None, failure: ended(Some(error)) },
+                Reading::Lost(lost) => break lost,
             }
-        }
-        if let Some(lost) = lost {
-            self.lose(index, &lost, events);
-        }
+        };
+        self.lose(index, &lost, events);
     }
 
     fn handle(&mut self, ready: Ready, events: &mut Vec<Event>) -> io::Result<()> {
@@ -341,7 +335,7 @@ impl Sockets {
             self.watch(index)?;
         }
         if ready.readable
-            && let Some(lost) = self.receive(index, events)
+            && let Reading::Lost(lost) = self.receive(index, events)
         {
             self.lose(index, &lost, events);
         }
@@ -381,7 +375,9 @@ impl Transport for Sockets {
                     self.flights.insert(id, index);
                     self.place(index);
                     if let Err(error) = self.watch(index) {
-                        return Err(Failure::new(ErrorClass::Connect, format!("cannot watch a socket: {error}")));
+                        let mut events = std::mem::take(&mut self.backlog);
+                        self.lose(index, &Lost { short: None, failure: ended(Some(&error)) }, &mut events);
+                        self.backlog = events;
                     }
                     return Ok(Submitted { began_ns, sent_ns });
                 }
@@ -435,6 +431,14 @@ impl Transport for Sockets {
     fn opened_late(&self) -> Opening {
         self.late.clone()
     }
+}
+
+/// What one reading brought.
+enum Reading {
+    /// Bytes, and perhaps there are more.
+    More,
+    Nothing,
+    Lost(Lost),
 }
 
 /// How a connection ended.
