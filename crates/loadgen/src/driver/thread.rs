@@ -34,8 +34,6 @@ pub(crate) fn be_punctual() {
 /// scheduler/sched-eevdf). It gets no larger share of the CPU by it, and needs no privilege. Older kernels ignore it.
 #[cfg(target_os = "linux")]
 fn take_short_turns() {
-        return;
-    }
     const TURN_NS: u64 = 100_000;
     let size = size_of::<libc::sched_attr>() as u32;
     // SAFETY: all fields are integers, for which zeros are valid.
