@@ -182,7 +182,6 @@ def serve(channel: Channel) -> None:
     except (CellError, FatalError, UnavailableError) as error:
         fatal(channel, error)
         return
-    asyncio.set_event_loop(loop)
     loop.run_until_complete(Control(channel, requests, start, server).serve())
 
 

@@ -140,6 +140,8 @@ class Served(Subject):
 
 def descendants(pid: int) -> set[int]:
     """The process and all that descend from it, from /proc."""
+    if not Path("/proc/self").exists():
+        return {pid}
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -167,6 +169,12 @@ def gone(pids: set[int]) -> bool:
 
 
 def alive(pid: int) -> bool:
+    if not Path("/proc/self").exists():
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
     try:
         state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
     except OSError:

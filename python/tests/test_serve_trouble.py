@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 import unittest
+from importlib.util import find_spec
 
 from .serve_client import HEADER, PIPELINE, TRANSFORMERS, ServeTest, gone
 from .support import needs, u32
@@ -186,6 +187,27 @@ class NotToBeHad(ServeTest):
     @unittest.skipIf(sys.version_info < (3, 12), "NOT TESTED HERE: this Python has no subinterpreters of their own GIL")
     def test_subinterpreters_render_with_jinja2_only(self):
         self.refused("unavailable", "tokenizers", "jinja2", strategy="subinterpreters", pipeline=TRANSFORMERS)
+
+    @unittest.skipIf(getattr(sys, "_is_gil_enabled", lambda: True)() is False, "NOT TESTED HERE: there is no GIL")
+    def test_free_threaded_needs_an_interpreter_without_the_gil(self):
+        self.refused("unavailable", "GIL", "free-threaded build", strategy="free-threaded")
+
+    @unittest.skipIf(getattr(sys, "_is_gil_enabled", lambda: True)(), "NOT TESTED HERE: this Python has a GIL")
+    def test_free_threaded_runs_without_the_gil(self):
+        for objects in ("shared", "per-thread"):
+            served = self.serve("free-threaded", 2, objects=objects)
+            self.assertEqual(served.ready["gil"], "disabled")
+            self.check_answers(served)
+
+    @unittest.skipIf(find_spec("uvloop"), "NOT TESTED HERE: uvloop is installed")
+    def test_a_loop_that_is_not_installed(self):
+        for strategy in ("inline", "http-workers"):
+            self.refused("unavailable", "uvloop", "pip install", strategy=strategy, loop="uvloop")
+
+    @unittest.skipUnless(find_spec("uvloop"), "NOT TESTED HERE: uvloop is not installed")
+    def test_another_loop(self):
+        self.check_answers(self.serve("executor", 2, loop="uvloop"))
+        self.check_answers(self.serve("http-workers", 2, loop="uvloop"))
 
     @needs("tiktoken")
     def test_a_tokenizer_without_a_batch_call(self):

@@ -72,7 +72,7 @@ class Strategy:
     """Takes requests on the event loop and answers them there."""
 
     def __init__(self, start: Start) -> None:
-        self.params = start
+        self.given = start
 
     async def start(self) -> None:
         """Loads and warms; the event loop runs already and no request comes before the end of it.

@@ -6,6 +6,7 @@
 import asyncio
 import sysconfig
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,33 +19,30 @@ from .pipeline import Pipeline, Served, warm
 
 class Strategy(Base):
     async def start(self) -> None:
-        threads = self.params.count("threads", self.params.workers)
-        shared = None if self.params.choice("objects", "shared", "per-thread") == "per-thread" else self._shared()
+        if self.given.strategy == "free-threaded":
+            require_free_threading()
+        threads = self.given.count("threads", self.given.workers)
+        is_shared = self.given.choice("objects", "shared", "per-thread") == "shared"
+        shared = Pipeline(self.given) if is_shared else None
         self._local = threading.local()
         self._pool = warmed_pool(threads, lambda: self._prepare(shared))
         self._run = asyncio.get_running_loop().run_in_executor
-        if self.params.strategy == "free-threaded":
-            require_free_threading()
+        if self.given.strategy == "free-threaded":
+            require_free_threading()  # again: an import may have switched the GIL on
 
     def submit(self, request: Request) -> None:
         job = parse(request.body)
         self._run(self._pool, self._serve, job).add_done_callback(request.settle)
 
-    def _shared(self) -> Pipeline:
-        return Pipeline(self.params)
-
-    def _own(self) -> Pipeline:
-        return Pipeline(self.params, own=True)
-
     def _prepare(self, shared: Pipeline | None) -> None:
-        pipeline = self._local.pipeline = shared or self._own()
-        warm(pipeline.serve, self.params)
+        pipeline = self._local.pipeline = shared or Pipeline(self.given, own=True)
+        warm(pipeline.serve, self.given)
 
     def _serve(self, job: Any) -> Served:
         return self._local.pipeline.serve(job)
 
 
-def warmed_pool(threads: int, prepare) -> ThreadPoolExecutor:
+def warmed_pool(threads: int, prepare: Callable[[], None]) -> ThreadPoolExecutor:
     """A pool whose threads all run, each of which has called `prepare`.
 
     Raises what `prepare` raised.

@@ -59,7 +59,7 @@ class Front(Server):
         self.connections: set[Connection] = set()
         self._strategy = strategy
         self._lag = Heartbeat()
-        self._path = strategy.params.socket
+        self._path = strategy.given.socket
 
     async def start(self) -> str:
         await self._strategy.start()
@@ -115,4 +115,4 @@ class Front(Server):
         return self._strategy.gil()
 
     def packages(self) -> list[str]:
-        return packages(self._strategy.params) + self._strategy.packages()
+        return packages(self._strategy.given) + self._strategy.packages()

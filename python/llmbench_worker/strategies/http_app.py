@@ -129,7 +129,7 @@ def _write(writer: asyncio.StreamWriter, message: dict) -> None:
 
 def _parser() -> str:
     """What parses HTTP, by the modules that are there."""
-    return next((name for name in ("granian", "httptools", "zttp", "h11") if name in sys.modules), "unknown")
+    return next((name for name in ("granian", "httptools", "h11") if name in sys.modules), "unknown")
 
 
 app = App()

@@ -11,8 +11,8 @@ from .pipeline import Pipeline, warm
 
 class Strategy(Base):
     async def start(self) -> None:
-        self._pipeline = Pipeline(self.params)
-        warm(self._pipeline.serve, self.params)
+        self._pipeline = Pipeline(self.given)
+        warm(self._pipeline.serve, self.given)
         self._call_soon = asyncio.get_running_loop().call_soon
 
     def submit(self, request: Request) -> None:

@@ -23,6 +23,6 @@ def set_environment(start: Start) -> None:
 
 class Strategy(MicroBatch):
     async def start(self) -> None:
-        set_environment(self.params)
-        self.batches_at_once = self.params.count("threads", self.params.workers)
+        set_environment(self.given)
+        self.batches_at_once = self.given.count("threads", self.given.workers)
         await super().start()

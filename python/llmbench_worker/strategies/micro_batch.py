@@ -38,20 +38,20 @@ class Strategy(Base):
     batches_at_once = 1
 
     async def start(self) -> None:
-        wait_ms = self.params.params.get("wait_ms", 0)
+        wait_ms = self.given.params.get("wait_ms", 0)
         if not isinstance(wait_ms, (int, float)) or isinstance(wait_ms, bool) or wait_ms < 0:
-            raise FatalError(f"{self.params.strategy}: wait_ms must be a number of milliseconds, not {wait_ms!r}")
+            raise FatalError(f"{self.given.strategy}: wait_ms must be a number of milliseconds, not {wait_ms!r}")
         self._wait_s = wait_ms / 1e3
-        self._max_batch = self.params.count("max_batch", 64)
-        self._pipeline = Pipeline(self.params)
+        self._max_batch = self.given.count("max_batch", 64)
+        self._pipeline = Pipeline(self.given)
         encode_batch = self._pipeline.encode_batch
-        lines = [json.loads(line) for line in self.params.warm_up()]
+        lines = [json.loads(line) for line in self.given.warm_up()]
 
         def prepare() -> None:
-            warm(self._pipeline.serve, self.params)
+            warm(self._pipeline.serve, self.given)
             encode_batch([self._pipeline.render(line) for line in lines])
 
-        threads = self.params.count("threads", self.params.workers)
+        threads = self.given.count("threads", self.given.workers)
         self._renderers = warmed_pool(threads, prepare)
         self._encoders = warmed_pool(self.batches_at_once, prepare)
         self._loop = asyncio.get_running_loop()

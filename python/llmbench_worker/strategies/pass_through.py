@@ -17,10 +17,10 @@ CHARACTERS_PER_TOKEN = 4
 
 class Strategy(Base):
     async def start(self) -> None:
-        model = Model(self.params.model, self.params.timestamp)
+        model = Model(self.given.model, self.given.timestamp)
         engines = Engines(model, lambda _pair, call: call)
-        self._collate = engines.load(str(self.params.pipeline.get("collate")), "collate").call
-        for line in self.params.warm_up():
+        self._collate = engines.load(str(self.given.pipeline.get("collate")), "collate").call
+        for line in self.given.warm_up():
             ids = list(range(len(line) // CHARACTERS_PER_TOKEN + 1))
             self._ids(json.dumps({"prompt_token_ids": ids}).encode())
         self._call_soon = asyncio.get_running_loop().call_soon

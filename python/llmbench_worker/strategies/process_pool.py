@@ -38,8 +38,8 @@ START_PATIENCE_S = 300.0
 
 class Strategy(Base):
     async def start(self) -> None:
-        workers = self.params.workers
-        how = self.params.choice("result", "pickle", "bytes", "shared-memory")
+        workers = self.given.workers
+        how = self.given.choice("result", "pickle", "bytes", "shared-memory")
         self._task = {"pickle": _ids, "bytes": _bytes, "shared-memory": _slot}[how]
         self._slots: deque[int] | None = None
         memory = None
@@ -51,7 +51,7 @@ class Strategy(Base):
         context = multiprocessing.get_context("spawn")
         everyone = context.Barrier(workers)
         self._pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_enter, initargs=(self.params, memory, everyone, os.getpid())
+            workers, mp_context=context, initializer=_enter, initargs=(self.given, memory, everyone, os.getpid())
         )
         loop = asyncio.get_running_loop()
         self._run = loop.run_in_executor
@@ -60,6 +60,8 @@ class Strategy(Base):
             self._workers = await asyncio.gather(*(self._run(self._pool, _greet) for _ in range(workers)))
         except BrokenExecutor as error:
             raise FatalError("a worker of the pool ended while it loaded; its stderr says why") from error
+        if memory is not None:
+            self._memory.remove()
         for worker in self._workers:
             if worker["error"] is not None:
                 kind, message = worker["error"]
@@ -162,6 +164,11 @@ class Memory:
         made = cls(fd, path, os.fstat(fd).st_size)
         os.close(fd)
         return made
+
+    def remove(self) -> None:
+        """Where memory has a name after all, takes that away; who has opened it keeps it."""
+        if not self.path.startswith("/proc/"):
+            os.unlink(self.path)
 
     def write(self, slot: int, data: bytes) -> None:
         at = slot * SLOT_BYTES

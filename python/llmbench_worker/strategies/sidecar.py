@@ -22,21 +22,21 @@ from .frames import HEADER, OK, STAMPS, Splitter
 
 class Strategy(Base):
     async def start(self) -> None:
-        python = self.params.choice("sidecar", "python", "rust") == "python"
+        python = self.given.choice("sidecar", "python", "rust") == "python"
         self._children: list[Child] = []
         self._links: list[Link] = []
         if python:
-            command, strategy, processes, workers = PYTHON, "inline", self.params.workers, 1
+            command, strategy, processes, workers = PYTHON, "inline", self.given.workers, 1
         else:
-            command, processes, workers = _command(self.params.params.get("command")), 1, self.params.workers
-            strategy = str(self.params.params.get("sidecar_strategy", "rust-threads"))
+            command, processes, workers = _command(self.given.params.get("command")), 1, self.given.workers
+            strategy = str(self.given.params.get("sidecar_strategy", "rust-threads"))
         starts = [
             replace(
-                self.params,
+                self.given,
                 strategy=strategy,
                 workers=workers,
-                params={key: value for key, value in self.params.params.items() if key == "loop"} if python else {},
-                socket=f"{self.params.socket}.{index}",
+                params={key: value for key, value in self.given.params.items() if key == "loop"} if python else {},
+                socket=f"{self.given.socket}.{index}",
             )
             for index in range(processes)
         ]

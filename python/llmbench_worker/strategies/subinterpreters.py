@@ -39,14 +39,14 @@ render_at({fd}, {model!r}, {timestamp!r})
 class Strategy(Base):
     async def start(self) -> None:
         run = _runner()
-        if self.params.pipeline.get(TEMPLATE) != PAIR:
+        if self.given.pipeline.get(TEMPLATE) != PAIR:
             raise UnavailableError(
-                f"a subinterpreter cannot import what {self.params.pipeline.get(TEMPLATE)} needs: tokenizers, whose"
+                f"a subinterpreter cannot import what {self.given.pipeline.get(TEMPLATE)} needs: tokenizers, whose"
                 f" extension supports the main interpreter only; use {PAIR}"
             )
         self._local = threading.local()
-        tokenizing = Pipeline(self.params, template=self._render)
-        self._pool = warmed_pool(self.params.workers, lambda: self._prepare(run, tokenizing))
+        tokenizing = Pipeline(self.given, template=self._render)
+        self._pool = warmed_pool(self.given.workers, lambda: self._prepare(run, tokenizing))
         self._tokenizing = tokenizing
         self._run = asyncio.get_running_loop().run_in_executor
 
@@ -55,8 +55,8 @@ class Strategy(Base):
         self._run(self._pool, self._serve, job).add_done_callback(request.settle)
 
     def _prepare(self, run: Callable[[str], None], tokenizing: Pipeline) -> None:
-        self._local.render = Renderer(run, self.params)
-        warm(tokenizing.serve, self.params)
+        self._local.render = Renderer(run, self.given)
+        warm(tokenizing.serve, self.given)
 
     def _render(self, chat: tuple[list[dict], list[dict] | None]) -> str:
         return self._local.render(chat)
