@@ -6,7 +6,18 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Crates whose version is told, in the order of `src/versions.rs`.
-const CRATES: [&str; 7] = ["minijinja", "minijinja-contrib", "rayon", "rmp", "serde_json", "tiktoken-rs", "tokenizers"];
+const CRATES: [&str; 10] = [
+    "bpe",
+    "fastokens",
+    "kitoken",
+    "minijinja",
+    "minijinja-contrib",
+    "rayon",
+    "rmp",
+    "serde_json",
+    "tiktoken-rs",
+    "tokenizers",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -19,6 +30,8 @@ fn main() {
         let variable = name.to_uppercase().replace('-', "_");
         println!("cargo::rustc-env=LLMBENCH_VERSION_{variable}={version}");
     }
+    let candidate = listed(&lock, "tokenizers").into_iter().next_back().unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo::rustc-env=LLMBENCH_VERSION_TOKENIZERS_RC={candidate}");
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let rustc = Command::new(rustc)
         .arg("--version")
@@ -32,14 +45,20 @@ fn main() {
     println!("cargo::rustc-env=LLMBENCH_TARGET={}", env::var("TARGET").unwrap_or_default());
 }
 
-/// The version of `name` that this package depends on. Where the lock has several, the package's own list says which
-/// (`"tokenizers 0.23.2"`); of several in that list the lowest, which is the stable one, is taken.
+/// The version of `name` that this package depends on; of several the lowest, which is the stable one.
 fn version(lock: &str, name: &str) -> Option<String> {
-    let own = lock.split("[[package]]").find(|package| package.contains("name = \"llmbench-engines\""))?;
-    let listed =
-        own.lines().filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next()).next();
-    listed.map(str::to_owned).or_else(|| {
+    listed(lock, name).into_iter().next().or_else(|| {
         let package = lock.split("[[package]]").find(|package| package.contains(&format!("\nname = \"{name}\"\n")))?;
         Some(package.lines().find_map(|line| line.strip_prefix("version = \""))?.trim_end_matches('"').to_owned())
     })
+}
+
+/// Versions of `name` in this package's own list, in the lock's order, which is ascending. Only a crate that the lock has
+/// several of is listed with a version (`"tokenizers 0.23.2"`).
+fn listed(lock: &str, name: &str) -> Vec<String> {
+    let own = lock.split("[[package]]").find(|package| package.contains("name = \"llmbench-engines\"")).unwrap_or("");
+    own.lines()
+        .filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next())
+        .map(str::to_owned)
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{collate, handoff, parse, render, tokenize, versions};
+use crate::{collate, handoff, parse, render, tokenizers, versions};
 
 /// An engine as `llmbench list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,7 +18,10 @@ pub struct EngineInfo {
     pub language: &'static str,
 }
 
-/// All native engines, in the order of a request's way.
+/// Call path of the operation `load`: a tokenizer made from its file.
+pub const LOAD: &str = "load";
+
+/// All native engines that this build holds, in the order of a request's way.
 pub fn catalog() -> Vec<EngineInfo> {
     let native = |op, engine, call_paths, package| EngineInfo {
         engine,
@@ -28,13 +31,16 @@ pub fn catalog() -> Vec<EngineInfo> {
         version: if package == "llmbench" { env!("CARGO_PKG_VERSION") } else { versions::of(package) },
         language: "native",
     };
-    vec![
+    let mut all = vec![
         native("parse", parse::ENGINE, &parse::CALL_PATHS, "serde_json"),
         native("template", render::ENGINE, &render::CALL_PATHS, "minijinja"),
-        native("tokenize", tokenize::ENGINE, &tokenize::CALL_PATHS, "tokenizers"),
-        native("collate", collate::ENGINE, &collate::CALL_PATHS, "llmbench"),
-        native("handoff", handoff::ENGINE, &handoff::CALL_PATHS, "rmp"),
-    ]
+    ];
+    let built = || tokenizers::KINDS.iter().filter(|kind| kind.is_built());
+    all.extend(built().map(|kind| native("tokenize", kind.engine, kind.call_paths, kind.package)));
+    all.extend(built().map(|kind| native("load", kind.engine, &[LOAD], kind.package)));
+    all.push(native("collate", collate::ENGINE, &collate::CALL_PATHS, "llmbench"));
+    all.push(native("handoff", handoff::ENGINE, &handoff::CALL_PATHS, "rmp"));
+    all
 }
 
 /// True when `pair` (`engine/call_path`) is in the catalog.
@@ -52,7 +58,8 @@ mod tests {
     fn every_engine_has_a_version_and_a_call_path() {
         let all = catalog();
         assert!(all.iter().all(|info| info.version.contains('.') && !info.call_paths.is_empty()), "{all:?}");
-        assert!(contains("hf-tokenizers/encode_fast"));
+        assert!(contains("hf-tokenizers/encode_fast") && contains("bpe/load"));
+        assert!(contains("bpe/encode_via_backtracking") && !contains("bpe/encode"));
         assert!(contains("serde/serde_json.from_slice"));
         assert!(!contains("hf-tokenizers/encode_slow") && !contains("hf-tokenizers"));
     }

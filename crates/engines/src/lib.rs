@@ -5,6 +5,7 @@
 //! | parse | [`parse`] | `serde` | `serde_json.from_slice` |
 //! | template | [`render`] | `minijinja` | `render` |
 //! | tokenize | [`tokenize`] | `hf-tokenizers` | `encode`, `encode_fast`, `encode_batch` |
+//! | tokenize, load | [`tokenizers`] | all of the engine comparison | see there |
 //! | collate | [`collate`] | `native` | `pad` |
 //! | handoff | [`handoff`] | `rmp` | `encode` |
 //!
@@ -13,12 +14,14 @@
 pub mod builtin;
 pub mod catalog;
 pub mod collate;
+pub mod corpus;
 mod engine;
 pub mod handoff;
 pub mod parse;
 pub mod render;
 pub mod template;
 pub mod tokenize;
+pub mod tokenizers;
 pub mod versions;
 
 pub use engine::{Engine, EngineError};

@@ -1,7 +1,10 @@
 //! Versions of what this binary was built from.
 
 /// Crate and version, as Cargo.lock had it at the build; `unknown` outside the workspace.
-pub const CRATES: [(&str, &str); 7] = [
+pub const CRATES: [(&str, &str); 11] = [
+    ("bpe", env!("LLMBENCH_VERSION_BPE")),
+    ("fastokens", env!("LLMBENCH_VERSION_FASTOKENS")),
+    ("kitoken", env!("LLMBENCH_VERSION_KITOKEN")),
     ("minijinja", env!("LLMBENCH_VERSION_MINIJINJA")),
     ("minijinja-contrib", env!("LLMBENCH_VERSION_MINIJINJA_CONTRIB")),
     ("rayon", env!("LLMBENCH_VERSION_RAYON")),
@@ -9,6 +12,8 @@ pub const CRATES: [(&str, &str); 7] = [
     ("serde_json", env!("LLMBENCH_VERSION_SERDE_JSON")),
     ("tiktoken-rs", env!("LLMBENCH_VERSION_TIKTOKEN_RS")),
     ("tokenizers", env!("LLMBENCH_VERSION_TOKENIZERS")),
+    // The release candidate is the same package under another name here.
+    ("tokenizers-rc", env!("LLMBENCH_VERSION_TOKENIZERS_RC")),
 ];
 
 /// Version of the compiler.
@@ -33,10 +38,12 @@ mod tests {
     fn every_version_stands_in_the_lock() {
         let lock = include_str!("../../../Cargo.lock");
         for (name, version) in CRATES {
+            let name = name.trim_end_matches("-rc");
             let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
             assert!(lock.contains(&entry), "{name} {version} is not in Cargo.lock");
         }
         assert_eq!(of("no-such-crate"), "unknown");
+        assert!(of("tokenizers").starts_with("0.") && of("tokenizers-rc").starts_with("1."), "{CRATES:?}");
         assert!(RUSTC.starts_with(|first: char| first.is_ascii_digit()), "{RUSTC}");
     }
 }
