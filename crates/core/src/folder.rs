@@ -20,23 +20,41 @@ pub const SAMPLES: &str = "samples.jsonl";
 /// What can be wrong with a run folder.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    #[error("no space left on the device that holds {}: free {mib} MiB or pass --output", path.display())]
+    #[error("no space is left on the device that holds {}: free {mib} MiB, or pass --output with a folder on another device", path.display())]
     NoSpace { path: PathBuf, mib: u64 },
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {source}; check that the folder is there and may be used", path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("{} is no run folder: it has no run.json; give a folder below the output folder, or `latest`", .0.display())]
+    #[error("{} is no run folder: it has no run.json; give one of the folders below the output folder, or `latest`", .0.display())]
     NotARun(PathBuf),
-    #[error("{} is damaged ({detail}); measure again", path.display())]
+    #[error("{} is damaged ({detail}): restore the file, or measure again", path.display())]
     Damaged { path: PathBuf, detail: String },
-    #[error(
-        "{} was written by llmbench {writer} (schema {found}); this is llmbench {} (schema {SCHEMA}): {}",
-        path.display(),
-        env!("CARGO_PKG_VERSION"),
-        if *found > u64::from(SCHEMA) { format!("use llmbench {writer} or newer") } else { format!("use llmbench {writer}, or measure again") }
-    )]
-    Schema { path: PathBuf, writer: String, found: u64 },
+    #[error("{}", other_schema(path, writer.as_deref(), *found))]
+    Schema {
+        path: PathBuf,
+        /// Version of the llmbench that wrote it, if the folder says.
+        writer: Option<String>,
+        found: u64,
+    },
+    #[error("{} names no schema version, so it is no run of llmbench; give a run folder, or `latest`", .0.display())]
+    NoSchema(PathBuf),
     #[error("{} is not a link, so it cannot point to the newest run; move it away or pass --output", .0.display())]
     LatestTaken(PathBuf),
+}
+
+/// Which version the folder has, which one is read here, and how the two can meet.
+fn other_schema(path: &Path, writer: Option<&str>, found: u64) -> String {
+    let written = writer.map_or(String::new(), |writer| format!(", written by llmbench {writer}"));
+    let remedy = match (found > u64::from(SCHEMA), writer) {
+        (true, Some(writer)) => format!("update llmbench to {writer} or newer"),
+        (true, None) => "update llmbench to the version that wrote it".to_owned(),
+        (false, Some(writer)) => format!("use llmbench {writer} for it, or measure again"),
+        (false, None) => "use the llmbench that wrote it, or measure again".to_owned(),
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    format!(
+        "{} is a run folder of schema {found}{written}, and this llmbench {ours} reads schema {SCHEMA}: {remedy}",
+        path.display()
+    )
 }
 
 impl FolderError {
@@ -62,13 +80,14 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes `output/<utc>-<suite>-<plan8>/` with `workload/` and `plots/`, and points `output/latest` to it.
+    /// Makes `output/<utc>-<suite>-<plan8>/` with `workload/` and `plots/`. `output/latest` stays where it is until
+    /// [`RunFolder::make_latest`].
     ///
     /// `utc` is the time as it stands in the name: `20261124T035746Z`. If the folder is there already, `-2`, `-3`, … is
     /// appended.
     ///
     /// # Errors
-    /// When the folder or the link cannot be made.
+    /// When the folder cannot be made, or `output/latest` is something else than a link.
     pub fn create(output: &Path, utc: &str, suite: &str, plan8: &str) -> Result<Self, FolderError> {
         let make = |path: &Path| fs::create_dir_all(path).map_err(|e| FolderError::io("make", path, 0, e));
         make(output)?;
@@ -92,12 +111,27 @@ impl RunFolder {
         };
         make(&path.join("workload"))?;
         make(&path.join("plots"))?;
-        let temporary = output.join(format!(".{LATEST}-{}", std::process::id()));
-        let _ = fs::remove_file(&temporary);
-        std::os::unix::fs::symlink(&name, &temporary)
-            .and_then(|()| fs::rename(&temporary, &link))
-            .map_err(|e| FolderError::io("make the link", &link, 0, e))?;
         Ok(Self { path })
+    }
+
+    /// Points `latest`, beside this folder, to it. Done once the set-up has succeeded: until then the link leads to the
+    /// run before, which is whole.
+    ///
+    /// # Errors
+    /// When the link cannot be made.
+    pub fn make_latest(&self) -> Result<(), FolderError> {
+        let link = self.path.with_file_name(LATEST);
+        let temporary = self.path.with_file_name(format!(".{LATEST}-{}", std::process::id()));
+        let _ = fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(self.run_id(), &temporary)
+            .and_then(|()| fs::rename(&temporary, &link))
+            .map_err(|e| FolderError::io("make the link", &link, 0, e))
+    }
+
+    /// Removes the folder of a run whose set-up failed. What cannot be removed does no harm: without a `run.json` it is no
+    /// run.
+    pub fn discard(self) {
+        let _ = fs::remove_dir_all(&self.path);
     }
 
     /// Opens a run folder and checks its schema version. `run` is a path, or the name of a folder (or `latest`) in `output`.
@@ -169,10 +203,12 @@ impl RunFolder {
         let path = self.path.join(RUN_JSON);
         let bytes = fs::read(&path).map_err(|e| FolderError::io("read", &path, 0, e))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|e| self.damaged(&e))?;
-        let found = value.get("schema").and_then(Value::as_u64).unwrap_or(0);
+        let Some(found) = value.get("schema").and_then(Value::as_u64) else {
+            return Err(FolderError::NoSchema(path));
+        };
         if found != u64::from(SCHEMA) {
-            let writer = value.get("llmbench").and_then(Value::as_str).unwrap_or("of an unknown version");
-            return Err(FolderError::Schema { path: self.path.clone(), writer: writer.to_owned(), found });
+            let writer = value.get("llmbench").and_then(Value::as_str).map(str::to_owned);
+            return Err(FolderError::Schema { path: self.path.clone(), writer, found });
         }
         Ok(value)
     }

@@ -125,7 +125,10 @@ fn each_missing_piece_has_its_sentence() {
     let e = error(&[config]);
     assert!(e.contains("my-model has no tokenizer.json:") && e.contains("save_pretrained"), "{e}");
     let e = error(&[config, ("tokenizer.model", "sp")]);
-    assert!(e.contains("(it has tokenizer.model, a SentencePiece"), "{e}");
+    assert!(e.contains("(it has tokenizer.model, a SentencePiece") && e.contains("save_pretrained"), "{e}");
+    let e = error(&[config, ("tekken.json", "{}")]);
+    assert!(e.contains("(it has tekken.json, Mistral's own vocabulary): take a repository"), "{e}");
+    assert!(!e.contains("save_pretrained"), "{e}");
     let e = error(&[tokenizer]);
     assert!(e.contains("no tokenizer_config.json"), "{e}");
     for none in ["{}", r#"{"chat_template":null}"#, r#"{"chat_template":""}"#, r#"{"chat_template":[]}"#] {
@@ -142,7 +145,7 @@ fn each_broken_piece_has_its_sentence() {
     let config = ("tokenizer_config.json", CONFIG);
     let broken = |text: &str| error(&[("tokenizer.json", text), config]);
     let e = broken("{\"model\":\n {]}");
-    assert!(e.contains("tokenizer.json is not JSON: ") && e.ends_with("at line 2, column 3"), "{e}");
+    assert!(e.contains("tokenizer.json is not JSON at line 2, column 3 (") && e.contains("): fetch it again"), "{e}");
     let e = broken(&TOKENIZER[..40]);
     assert!(e.contains("is truncated (it ends within a value at line 1, column 40)"), "{e}");
     let e = broken("");
@@ -152,7 +155,11 @@ fn each_broken_piece_has_its_sentence() {
     let e = broken("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
     assert!(e.contains("git lfs pull"), "{e}");
     let e = broken("[1]");
-    assert!(e.contains("not of the shape"), "{e}");
+    assert!(e.contains("not what that file should hold") && e.contains("fetch it again"), "{e}");
+    let e = broken("{\"added_tokens\":[]}");
+    assert!(e.contains("it has no `model`"), "{e}");
+    let e = broken(r#"{"config":{"pattern":"x","default_vocab_size":131072},"vocab":[]}"#);
+    assert!(e.contains("Mistral's own vocabulary (tekken.json)") && e.contains("take a repository"), "{e}");
     let e = broken(r#"{"model":{"type":"BPE"}}"#);
     assert!(e.contains("`model` has no `vocab`"), "{e}");
     let e = broken(r#"{"model":{"type":"Quantum","vocab":{}}}"#);

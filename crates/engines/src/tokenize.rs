@@ -43,7 +43,9 @@ pub enum LoadError {
         "{file} is a tokenizer of the kind `{kind}`, which is not supported; use a model with BPE, Unigram, WordPiece or WordLevel"
     )]
     Kind { file: String, kind: String },
-    #[error("{file} is not supported by tokenizers {version}: {reason}")]
+    #[error(
+        "{file} is not supported by tokenizers {version} ({reason}); fetch the newest one of the model's repository, or take another model"
+    )]
     Unsupported { file: String, version: &'static str, reason: String },
 }
 

@@ -108,10 +108,21 @@ fn values_nested_without_end_do_not_overflow_the_stack() {
 #[test]
 fn errors_say_what_where_and_what_to_do() {
     let raised = render("{{ raise_exception('roles must alternate') }}").unwrap_err();
-    assert_eq!(raised, TemplateError::Raised("roles must alternate".to_owned()));
+    assert_eq!(raised, TemplateError::Raised { line: 1, message: "roles must alternate".to_owned() });
     assert!(raised.to_string().contains("change the messages"), "{raised}");
-    let nested = render("{% macro f() %}{{ raise_exception('in a macro') }}{% endmacro %}{{ f()|trim }}");
-    assert_eq!(nested.unwrap_err(), TemplateError::Raised("in a macro".to_owned()));
+    let nested = render("{% macro f() %}\n{{ raise_exception('in a macro') }}{% endmacro %}\n\n{{ f()|trim }}");
+    assert_eq!(nested.unwrap_err(), TemplateError::Raised { line: 2, message: "in a macro".to_owned() });
+    for (source, line, limit) in [
+        ("\n{% for i in range(10**9) %}{{ i }}{% endfor %}", 2, LimitKind::Range),
+        ("{% set a = range(99999) %}\n\n{% for i in a %}{% for j in a %}{% endfor %}{% endfor %}", 3, LimitKind::Work),
+    ] {
+        let error = render(source).unwrap_err();
+        let TemplateError::Limit { line: found, limit: which, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((*found, *which), (line, limit));
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("the chat template, line {line} exceeds the limit on ")), "{text}");
+        assert!(!text.contains("conversation"), "it is the template's fault: {text}");
+    }
 
     let syntax = render("line one\n{% for m in messages %}\n{{ m.content + }}\n{% endfor %}").unwrap_err();
     match &syntax {

@@ -1,8 +1,13 @@
 //! Byte-for-byte comparison of the template engine with `transformers`.
 //!
-//! It needs `LLMBENCH_TEST_PYTHON`, a Python with `transformers` and `tokenizers`; without it every test says
-//! that it skips. `LLMBENCH_TEST_MODELS` is a folder of model folders; by default the models that
-//! `../shared/models/unpack` writes, if that script is there. `LLMBENCH_TEST_SEED` draws other random templates.
+//! Python is the environment that the end-to-end tests make from the project's lock, or `LLMBENCH_TEST_PYTHON`, one with
+//! `transformers` and `tokenizers`; where neither can be had every test says that it skips. `LLMBENCH_TEST_MODELS` is a
+//! folder of model folders; by default the models that `../shared/models/unpack` writes, if that script is there.
+//! `LLMBENCH_TEST_SEED` draws other random templates.
+
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+#[path = "../../llmbench/tests/end_to_end/environment.rs"]
+mod environment;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,10 +25,7 @@ fn data() -> PathBuf {
 fn python() -> Option<PathBuf> {
     match std::env::var_os("LLMBENCH_TEST_PYTHON") {
         Some(path) if !path.is_empty() => Some(path.into()),
-        _ => {
-            eprintln!("SKIPPED: set LLMBENCH_TEST_PYTHON to a Python with transformers to compare with it");
-            None
-        }
+        _ => environment::python().map(|python| python.program.clone()),
     }
 }
 
@@ -73,7 +75,7 @@ fn difference(case: &Json) -> Option<String> {
             Some(format!("differs at byte {at}\n  python {:?}\n  rust   {:?}", near(want), near(got)))
         }
         (Some(want), Err(error)) => Some(format!("fails: {error}\n  python {want:?}")),
-        (None, Err(TemplateError::Raised(message))) => match case["raised"].as_str() {
+        (None, Err(TemplateError::Raised { message, .. })) => match case["raised"].as_str() {
             Some(want) if want == message => None,
             want => Some(format!("raises {message:?}, python raises {want:?}: {}", case["error"])),
         },
@@ -131,7 +133,7 @@ fn models() -> Option<(Vec<String>, Option<tempfile::TempDir>)> {
         _ => {
             let unpack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models/unpack");
             if !unpack.is_file() {
-                eprintln!("SKIPPED: set LLMBENCH_TEST_MODELS to a folder of model folders to compare their templates");
+                environment::skipped("set LLMBENCH_TEST_MODELS to a folder of model folders to compare their templates");
                 return None;
             }
             let made = tempfile::tempdir().expect("a temporary folder");

@@ -24,12 +24,11 @@
 //! A longer one, with intervals and findings: `cargo run --release --example run_from_rust`.
 
 pub mod cli;
+pub mod format;
 pub mod report;
 mod run;
 pub mod suites;
 pub mod worker;
-
-pub use report::format;
 
 pub use cli::exit::{Exit, Failure};
 pub use llmbench_core::record;

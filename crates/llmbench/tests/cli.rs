@@ -2,6 +2,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/full_disk.rs"]
+mod full_disk;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/model.rs"]

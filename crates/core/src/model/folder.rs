@@ -40,11 +40,7 @@ pub struct Files {
 /// Why a folder is no model. `label` names the folder or the Hugging Face id, as the user knows it.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    #[error(
-        "{label} has no tokenizer.json{}: convert it once with `python -c \"from transformers import AutoTokenizer as T; \
-         T.from_pretrained('{label}').save_pretrained('DIR')\"` and pass `--model DIR`",
-        has(.other)
-    )]
+    #[error("{label} has no tokenizer.json{}: {}", has(.other), conversion(label, .other))]
     NoTokenizer {
         label: String,
         /// A vocabulary of another shape that is there: its name and what it is.
@@ -68,28 +64,44 @@ pub enum FolderError {
     NoDefault { label: String, names: Vec<String> },
     #[error("{}: `chat_template` is {found}, where a text or a list of {{name, template}} is expected", path.display())]
     TemplateShape { path: PathBuf, found: String },
-    #[error("{} is empty: fetch it again", path.display())]
+    #[error("{} is empty: fetch it again from the model's repository", path.display())]
     Empty { path: PathBuf },
     #[error(
         "{} is a Git LFS pointer and not the file itself: run `git lfs pull` in its folder",
         path.display()
     )]
     LfsPointer { path: PathBuf },
-    #[error("{} is truncated (it ends within a value at line {line}, column {column}): fetch it again", path.display())]
+    #[error("{} is truncated (it ends within a value at line {line}, column {column}): fetch it again from the model's repository", path.display())]
     Truncated { path: PathBuf, line: usize, column: usize },
-    #[error("{} is not JSON: {reason} at line {line}, column {column}", path.display())]
+    #[error("{} is not JSON at line {line}, column {column} ({reason}): fetch it again from the model's repository", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize, reason: String },
-    #[error("{} is JSON, but not of the shape of that file: {reason}", path.display())]
+    #[error("{} is JSON, but not what that file should hold ({reason}): fetch it again from the model's repository", path.display())]
     Shape { path: PathBuf, reason: String },
+    #[error("{} is Mistral's own vocabulary (tekken.json) under another name: {TEKKEN}", path.display())]
+    Tekken { path: PathBuf },
     #[error(
-        "{} holds a tokenizer of the kind `{kind}`, which the tokenizers library does not read (it reads {})",
+        "{} holds a tokenizer of the kind `{kind}`, and the tokenizers library reads only {}: take the tokenizer.json of the \
+         model's Hugging Face repository, or another model",
         path.display(), KINDS.join(", ")
     )]
     Kind { path: PathBuf, kind: String },
     #[error("{} is not UTF-8 (byte {offset}): save it as UTF-8", path.display())]
     NotText { path: PathBuf, offset: usize },
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}; check its permissions", path.display())]
     Read { path: PathBuf, source: io::Error },
+}
+
+/// transformers keeps this kind as it is, so that a conversion by it gives no tokenizer.json.
+const TEKKEN: &str = "take a repository of the model that has a tokenizer.json (Mistral's newer ones have both)";
+
+fn conversion(label: &str, other: &Option<(&str, &str)>) -> String {
+    if other.is_some_and(|(name, _)| name == "tekken.json") {
+        return TEKKEN.to_owned();
+    }
+    format!(
+        "convert it once with `python -c \"from transformers import AutoTokenizer as T; \
+         T.from_pretrained('{label}').save_pretrained('DIR')\"` and pass `--model DIR`"
+    )
 }
 
 fn has(other: &Option<(&str, &str)>) -> String {
@@ -139,7 +151,15 @@ struct Config {
 /// The parts of tokenizer.json that tell a tokenizer from any other JSON.
 #[derive(Deserialize)]
 struct Tokenizer {
-    model: TokenizerModel,
+    model: Option<TokenizerModel>,
+    /// Of tekken.json.
+    config: Option<TekkenConfig>,
+}
+
+/// What no other vocabulary has.
+#[derive(Deserialize)]
+struct TekkenConfig {
+    default_vocab_size: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +171,13 @@ struct TokenizerModel {
 
 fn check_tokenizer(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let tokenizer: Tokenizer = parse(path, bytes)?;
-    let model = tokenizer.model;
+    let Some(model) = tokenizer.model else {
+        let path = path.to_path_buf();
+        return Err(match tokenizer.config.and_then(|config| config.default_vocab_size) {
+            Some(_) => FolderError::Tekken { path },
+            None => FolderError::Shape { path, reason: "it has no `model`".into() },
+        });
+    };
     match model.kind {
         Some(kind) if !KINDS.contains(&kind.as_str()) => Err(FolderError::Kind { path: path.to_path_buf(), kind }),
         // Old files name no kind; the library then tries each.

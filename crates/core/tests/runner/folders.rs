@@ -21,8 +21,13 @@ fn latest_points_to_the_newest_and_names_are_never_shared() {
     let first = make();
     assert_eq!(first.run_id(), "20261124T035746Z-preprocessing-0123abcd");
     assert!(first.workload_dir().is_dir() && first.plots_dir().is_dir());
+    // A set-up that has not succeeded moves no link.
+    assert!(!output.join("latest").exists());
+    first.make_latest().unwrap();
     let second = make();
     assert_eq!(second.run_id(), "20261124T035746Z-preprocessing-0123abcd-2");
+    assert_eq!(fs::read_link(output.join("latest")).unwrap(), Path::new(&first.run_id()));
+    second.make_latest().unwrap();
     assert_eq!(fs::read_link(output.join("latest")).unwrap(), Path::new(&second.run_id()));
     // No temporary name is left.
     assert_eq!(fs::read_dir(&output).unwrap().count(), 3);
@@ -68,10 +73,10 @@ fn another_schema_version_says_which_llmbench_to_use() {
         RunFolder::open(bench.folder.path(), bench.dir.path()).unwrap_err().to_string()
     };
     let newer = with(Some(9));
-    assert!(newer.contains("was written by llmbench 2.5.0 (schema 9); this is llmbench "), "{newer}");
-    assert!(newer.ends_with("(schema 1): use llmbench 2.5.0 or newer"), "{newer}");
-    assert!(with(Some(0)).ends_with("use llmbench 2.5.0, or measure again"));
-    assert!(with(None).contains("(schema 0)"));
+    assert!(newer.contains(" is a run folder of schema 9, written by llmbench 2.5.0, and this llmbench "), "{newer}");
+    assert!(newer.ends_with(" reads schema 1: update llmbench to 2.5.0 or newer"), "{newer}");
+    assert!(with(Some(0)).ends_with("use llmbench 2.5.0 for it, or measure again"));
+    assert!(with(None).contains("run.json names no schema version"));
     fs::write(&path, &text[..100]).unwrap();
     let error = RunFolder::open(bench.folder.path(), bench.dir.path()).unwrap_err().to_string();
     assert!(error.contains("run.json is damaged ("), "{error}");
@@ -105,7 +110,10 @@ fn a_full_device_is_named_with_the_remedy() {
     assert!(error.is_no_space());
     assert_eq!(
         error.to_string(),
-        format!("no space left on the device that holds {}: free 64 MiB or pass --output", path.display())
+        format!(
+            "no space is left on the device that holds {}: free 64 MiB, or pass --output with a folder on another device",
+            path.display()
+        )
     );
 }
 

@@ -141,6 +141,7 @@ impl Bench {
         let dir = tempfile::tempdir_in(place).unwrap();
         let hash = plan_sha256(plan);
         let folder = RunFolder::create(dir.path(), "20261124T000000Z", &plan.suite, plan8(&hash)).unwrap();
+        folder.make_latest().unwrap();
         let info = RunInfo {
             schema: SCHEMA,
             run_id: folder.run_id(),

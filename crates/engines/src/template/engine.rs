@@ -50,7 +50,7 @@ impl ChatTemplate {
     ) -> Result<ChatTemplate, TemplateError> {
         if source.len() > limits.source_bytes {
             let allowed = limits.source_bytes as u64;
-            return Err(TemplateError::Limit { limit: LimitKind::Source, allowed });
+            return Err(TemplateError::Limit { line: 0, limit: LimitKind::Source, allowed });
         }
         let source = prepare(source);
         let fail = |error: &Error| translate(error, &source, &limits);
@@ -82,7 +82,7 @@ impl ChatTemplate {
         let root = Value::from_object(root);
         match run(&self.env, root.clone()) {
             Ok(text) if text.len() <= self.limits.output_bytes => Ok(text),
-            Ok(_) => Err(TemplateError::Limit { limit: LimitKind::Output, allowed: self.limits.output_bytes as u64 }),
+            Ok(_) => Err(TemplateError::Limit { line: 0, limit: LimitKind::Output, allowed: self.limits.output_bytes as u64 }),
             Err(error) => Err(self.explain(error, root)),
         }
     }

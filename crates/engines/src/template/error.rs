@@ -25,29 +25,21 @@ impl Default for Limits {
     }
 }
 
-/// Why a template cannot be used or a conversation cannot be rendered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a template cannot be used or a conversation cannot be rendered. A line counts from 1 in the template's source; it is 0
+/// where it is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplateError {
     /// The model has no chat template.
-    #[error(
-        "the model has no chat template: add a chat_template.jinja to its folder or choose an instruction-tuned model"
-    )]
     Missing,
     /// The model has named templates, none of which fits.
-    #[error(
-        "the model has named chat templates ({names}) but none is called \"default\": put the one to use into chat_template.jinja"
-    )]
     NoDefault {
         /// The names that there are, sorted, separated by commas.
         names: String,
     },
     /// `tokenizer_config.json` holds something of the wrong type.
-    #[error("tokenizer_config.json: {0}; download the file again or correct it")]
     Config(String),
     /// The source does not parse.
-    #[error("chat template, line {line}: {reason}, near `{excerpt}`; correct the template or choose another model")]
     Syntax {
-        /// Line in the template's source, from 1.
         line: usize,
         /// What the parser says.
         reason: String,
@@ -55,28 +47,22 @@ pub enum TemplateError {
         excerpt: String,
     },
     /// The template refused the conversation with `raise_exception`.
-    #[error(
-        "the chat template refuses this conversation: {0}; change the messages as it asks (roles and their order are the usual reason)"
-    )]
-    Raised(String),
+    Raised {
+        line: usize,
+        /// What the template says.
+        message: String,
+    },
     /// The conversation is not a non-empty list of message objects.
-    #[error("the conversation cannot be rendered: {0}")]
     Conversation(String),
     /// The template does something that Python would refuse as well.
-    #[error(
-        "chat template, line {line}: {reason}; the conversation lacks something that the template needs, or the template is wrong"
-    )]
     Render {
-        /// Line in the template's source, from 1; 0 where it is not known.
         line: usize,
         /// What failed.
         reason: String,
     },
-    /// A bound of [`Limits`] was reached.
-    #[error(
-        "the chat template exceeds its {limit} limit of {allowed}; use a shorter conversation or raise the limit if you trust the template"
-    )]
+    /// A bound was reached.
     Limit {
+        line: usize,
         /// Which bound.
         limit: LimitKind,
         /// Its value.
@@ -95,7 +81,74 @@ pub enum LimitKind {
     Source,
     /// [`Limits::recursion`], or values nested more than [`MAX_DEPTH`] deep.
     Recursion,
+    /// The length of a `range`, [`MAX_RANGE`].
+    Range,
 }
+
+impl TemplateError {
+    /// What is wrong, without the remedy, where the template is called `template` (`model/chat_template.jinja`): a caller that
+    /// knows where the conversation comes from knows the better remedy.
+    pub fn of(&self, template: &str) -> String {
+        match self {
+            Self::Missing => "the model has no chat template".to_owned(),
+            Self::NoDefault { names } => {
+                format!("the model has named chat templates ({names}) but none is called \"default\"")
+            }
+            Self::Config(reason) => format!("tokenizer_config.json: {reason}"),
+            Self::Conversation(reason) => format!("the conversation cannot be rendered: {reason}"),
+            Self::Syntax { line, reason, excerpt } => format!("{}: {reason}, near `{excerpt}`", at(template, *line)),
+            Self::Raised { line, message } => {
+                format!("{} refuses the conversation with raise_exception: {message}", at(template, *line))
+            }
+            Self::Render { line, reason } => format!("{}: {reason}", at(template, *line)),
+            Self::Limit { line, limit, allowed } => {
+                format!("{} exceeds the limit on {limit}, {allowed}", at(template, *line))
+            }
+        }
+    }
+
+    /// What mends it, for whoever has the template and the conversation.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Missing => "add a chat_template.jinja to its folder or choose an instruction-tuned model",
+            Self::NoDefault { .. } => "put the one to use into chat_template.jinja",
+            Self::Config(_) => "download the file again or correct it",
+            Self::Conversation(_) => "correct the conversation",
+            Self::Raised { .. } => {
+                "change the messages as it asks (roles and their order are the usual reason) or choose another model"
+            }
+            Self::Limit { .. } => {
+                "correct the template (a loop without end is the usual reason) or choose another model"
+            }
+            Self::Syntax { .. } | Self::Render { .. } => "correct the template or choose another model",
+        }
+    }
+
+    /// Puts in the line where it is not known yet.
+    fn with_line(mut self, found: usize) -> Self {
+        if let Self::Raised { line, .. } | Self::Render { line, .. } | Self::Limit { line, .. } = &mut self
+            && *line == 0
+        {
+            *line = found;
+        }
+        self
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.of("the chat template"), self.remedy())
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+fn at(template: &str, line: usize) -> String {
+    if line == 0 { template.to_owned() } else { format!("{template}, line {line}") }
+}
+
+/// minijinja's own bound on the length of a `range`, and that of jinja2's sandbox.
+const MAX_RANGE: u64 = 100_000;
 
 /// Values nested deeper than this are refused, as Python's recursion limit does at about 1,000.
 pub(super) const MAX_DEPTH: usize = 500;
@@ -103,10 +156,11 @@ pub(super) const MAX_DEPTH: usize = 500;
 impl fmt::Display for LimitKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LimitKind::Work => "work (fuel)",
+            LimitKind::Work => "work (steps)",
             LimitKind::Output => "output (bytes)",
             LimitKind::Source => "source (bytes)",
             LimitKind::Recursion => "recursion (depth)",
+            LimitKind::Range => "the length of a range",
         })
     }
 }
@@ -130,7 +184,7 @@ pub(super) fn carry(error: TemplateError) -> minijinja::Error {
 
 /// The error of values that are nested deeper than `allowed`.
 pub(super) fn too_deep(allowed: usize) -> minijinja::Error {
-    carry(TemplateError::Limit { limit: LimitKind::Recursion, allowed: allowed as u64 })
+    carry(TemplateError::Limit { line: 0, limit: LimitKind::Recursion, allowed: allowed as u64 })
 }
 
 /// A failed operation, in words.
@@ -140,23 +194,26 @@ pub(super) fn invalid(message: impl Into<String>) -> minijinja::Error {
 
 /// Translates what minijinja reports; `source` is the text that was compiled.
 pub(super) fn translate(error: &minijinja::Error, source: &str, limits: &Limits) -> TemplateError {
+    let line = error.line().unwrap_or(0);
+    let limit = |limit, allowed| TemplateError::Limit { line, limit, allowed };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(link) = cause {
         if let Some(Carried(inner)) = link.downcast_ref::<Carried>() {
-            return inner.clone();
+            return inner.clone().with_line(line);
         }
         if let Some(inner) = link.downcast_ref::<minijinja::Error>() {
             if inner.kind() == ErrorKind::OutOfFuel {
-                return TemplateError::Limit { limit: LimitKind::Work, allowed: limits.fuel };
+                return limit(LimitKind::Work, limits.fuel);
             }
             if inner.detail().is_some_and(|text| text.contains("recursion limit")) {
-                let allowed = limits.recursion as u64;
-                return TemplateError::Limit { limit: LimitKind::Recursion, allowed };
+                return limit(LimitKind::Recursion, limits.recursion as u64);
+            }
+            if inner.detail().is_some_and(|text| text.contains("range has too many elements")) {
+                return limit(LimitKind::Range, MAX_RANGE);
             }
         }
         cause = link.source();
     }
-    let line = error.line().unwrap_or(0);
     let reason = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

@@ -41,7 +41,7 @@ pub(super) fn add(env: &mut Environment<'static>, timestamp: i64) {
 }
 
 fn raise_exception(state: &State, message: Value) -> Result<Value, Error> {
-    Err(carry(TemplateError::Raised(py_str(state, &message)?)))
+    Err(carry(TemplateError::Raised { line: 0, message: py_str(state, &message)? }))
 }
 
 /// `dict(mapping or pairs, **more)`.

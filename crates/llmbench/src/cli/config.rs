@@ -1,13 +1,14 @@
 //! A run's settings from their layers: command line, then `--config`, then `suite.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::args::{AxisList, RunArgs};
 use super::exit::Failure;
-use crate::suites::axes::AxisValue;
+use super::files;
+use crate::suites::axes::{self, AxisValue};
 use crate::suites::settings::ExperimentSettings;
 use crate::suites::spec::{ExperimentSpec, Override, Profile, SuiteSpec, suggestion};
 
@@ -67,39 +68,21 @@ impl RunConfig {
     /// # Errors
     /// Usage: an unknown experiment, a bad number, a file that cannot be read.
     pub fn layered(args: &RunArgs, spec: &SuiteSpec) -> Result<Self, Failure> {
-        let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let file = match &args.config {
+            Some(path) => FileConfig::read(path, spec)?,
+            None => FileConfig::default(),
+        };
         let quick = args.quick || (!args.full && file.quick.unwrap_or(false));
         let mut profile = if quick { spec.quick.clone() } else { spec.full.clone() };
         if let Some(runs) = &args.runs {
-            profile.looks = crate::suites::axes::numbers("--runs", &runs.0, 1).map_err(Failure::usage)?;
+            profile.looks = axes::numbers("--runs", &runs.0, 1).map_err(Failure::usage)?;
         } else if let Some(runs) = &file.runs {
             profile.looks.clone_from(runs);
         }
-        if profile.looks.is_empty() || profile.looks.contains(&0) {
-            return Err(Failure::usage("runs must be numbers from 1 on"));
-        }
         profile.looks.sort_unstable();
-        profile.blocks = file.blocks.unwrap_or(profile.blocks).max(1);
-        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s);
+        profile.looks.dedup();
+        profile.blocks = file.blocks.unwrap_or(profile.blocks);
 
-        let names = experiment_names(spec);
-        if let Some(unknown) = file.experiment.keys().find(|name| !names.contains(name)) {
-            return Err(Failure::usage(format!(
-                "--config: there is no experiment `{unknown}`{}",
-                suggestion(unknown, &names)
-            )));
-        }
-        for experiment in &spec.experiments {
-            let axes = file.experiment.get(&experiment.name).into_iter().flat_map(|layer| layer.axes.keys());
-            if let Some(unknown) = axes.into_iter().find(|axis| !experiment.axes.contains_key(*axis)) {
-                let known: Vec<String> = experiment.axes.keys().cloned().collect();
-                return Err(Failure::usage(format!(
-                    "--config: the experiment {} has no axis `{unknown}`{}",
-                    experiment.name,
-                    suggestion(unknown, &known)
-                )));
-            }
-        }
         let wanted: Vec<String> = if args.exp.is_empty() {
             file.exp.iter().map(ExperimentName::text).collect()
         } else {
@@ -113,6 +96,11 @@ impl RunConfig {
         };
         let experiments: Vec<ExperimentSpec> =
             spec.select(&wanted).map_err(Failure::usage)?.into_iter().cloned().collect();
+        let more = experiments.iter().filter_map(|experiment| {
+            let of_profile = if quick { &experiment.quick } else { &experiment.full };
+            of_profile.budget_s
+        });
+        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s + more.sum::<f64>());
         let from_args = override_of(args)?;
         let settings = experiments
             .iter()
@@ -123,13 +111,12 @@ impl RunConfig {
             })
             .collect();
         let dataset = args.dataset.clone().or(file.dataset);
-        let workload = match (&dataset, args.workload.clone().or(file.workload)) {
-            (Some(_), _) => "dataset".to_owned(),
-            (None, Some(kind)) if kind == "words" || kind == "letters" => kind,
-            (None, Some(kind)) => {
-                return Err(Failure::usage(format!("workload is `{kind}`; it can be words or letters")));
-            }
-            (None, None) => "words".to_owned(),
+        if let Some(path) = &dataset {
+            files::check("--dataset", path)?;
+        }
+        let workload = match &dataset {
+            Some(_) => "dataset".to_owned(),
+            None => args.workload.clone().or(file.workload).unwrap_or_else(|| "words".to_owned()),
         };
         Ok(Self {
             profile_name: if quick { "quick" } else { "full" }.to_owned(),
@@ -157,14 +144,100 @@ impl ExperimentName {
     }
 }
 
-fn experiment_names(spec: &SuiteSpec) -> Vec<String> {
-    spec.experiments.iter().map(|experiment| experiment.name.clone()).collect()
+impl FileConfig {
+    /// Reads a settings file and checks that the suite knows all that it says.
+    ///
+    /// # Errors
+    /// Usage: the file cannot be read or is not TOML, or a key or value in it makes no sense; each names the file.
+    fn read(path: &Path, spec: &SuiteSpec) -> Result<Self, Failure> {
+        let text = files::read_text("--config", path)?;
+        let wrong = |problem: String| Failure::usage(format!("--config {}: {problem}", path.display()));
+        let config: Self = toml::from_str(&text).map_err(|error| wrong(parse_problem(&text, &error)))?;
+        config.check(spec).map_err(wrong)?;
+        Ok(config)
+    }
+
+    fn check(&self, spec: &SuiteSpec) -> Result<(), String> {
+        if let Some(runs) = self.runs.as_ref().filter(|runs| runs.is_empty() || runs.contains(&0)) {
+            return Err(format!("runs = {runs:?} makes no sense; give numbers of runs from 1 on, such as runs = [5]"));
+        }
+        if self.blocks == Some(0) {
+            return Err("blocks = 0 makes no sense; use a number from 1 on".to_owned());
+        }
+        if let Some(budget) = self.budget_s.filter(|budget| !(budget.is_finite() && *budget > 0.0)) {
+            return Err(format!("budget_s = {budget} is no length of time; use seconds over 0"));
+        }
+        let kinds = ["words".to_owned(), "letters".to_owned()];
+        if let Some(kind) = self.workload.as_ref().filter(|kind| !kinds.contains(kind)) {
+            return Err(format!("workload = \"{kind}\" is not known{}", suggestion(kind, &kinds)));
+        }
+        let wanted: Vec<String> = self.exp.iter().map(ExperimentName::text).collect();
+        spec.select(&wanted).map_err(|problem| format!("exp: {problem}"))?;
+        for (name, layer) in &self.experiment {
+            let Some(experiment) = spec.experiments.iter().find(|experiment| experiment.name == *name) else {
+                let names: Vec<String> = spec.experiments.iter().map(|experiment| experiment.name.clone()).collect();
+                return Err(format!("there is no experiment `{name}`{}", suggestion(name, &names)));
+            };
+            check_layer(experiment, layer).map_err(|problem| format!("[experiment.{name}] {problem}"))?;
+        }
+        Ok(())
+    }
 }
 
-fn read(path: &Path) -> Result<FileConfig, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("--config {}: {error}", path.display())))?;
-    toml::from_str(&text).map_err(|error| Failure::usage(format!("--config {}: {error}", path.display())))
+/// Axes and parameters of an experiment are those of `suite.toml`.
+fn check_layer(experiment: &ExperimentSpec, layer: &Override) -> Result<(), String> {
+    for (axis, values) in &layer.axes {
+        let Some(default) = experiment.axes.get(axis) else {
+            let known: Vec<String> = experiment.axes.keys().cloned().collect();
+            return Err(format!("has no axis `{axis}`{}", suggestion(axis, &known)));
+        };
+        if axes::numbers(axis, default, 1).is_ok() {
+            axes::numbers(axis, values, 1)?;
+            continue;
+        }
+        let known = axes::words(default);
+        if values.is_empty() {
+            return Err(format!("{axis} has no value; give at least one of {}", known.join(", ")));
+        }
+        if let Some(word) = axes::words(values).into_iter().find(|word| !known.contains(word)) {
+            return Err(format!("{axis} = \"{word}\" is not known{}", suggestion(&word, &known)));
+        }
+    }
+    let layers = [&experiment.params, &experiment.quick.params, &experiment.full.params];
+    let known: BTreeSet<&String> =
+        layers.into_iter().flat_map(BTreeMap::keys).chain(&experiment.optional_params).collect();
+    for (name, value) in &layer.params {
+        if !known.contains(name) {
+            if known.is_empty() {
+                return Err(format!("has no parameters, so `{name}` means nothing; take it out"));
+            }
+            let known: Vec<String> = known.into_iter().cloned().collect();
+            return Err(format!("has no parameter `{name}`{}", suggestion(name, &known)));
+        }
+        if !(value.is_finite() && *value > 0.0) {
+            return Err(format!("{name} = {value} makes no sense; use a number over 0"));
+        }
+    }
+    Ok(())
+}
+
+/// The parser's complaint in one line, with its place and the key that was probably meant.
+fn parse_problem(text: &str, error: &toml::de::Error) -> String {
+    let place = error.span().map_or(String::new(), |span| {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        format!("line {line}, column {column}: ")
+    });
+    let message = error.message();
+    // `unknown field `a`, expected one of `b`, `c``: every second part is a name.
+    if let Some(names) = message.strip_prefix("unknown field ") {
+        let names: Vec<String> = names.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        if let [unknown, known @ ..] = names.as_slice() {
+            return format!("{place}there is no setting `{unknown}`{}", suggestion(unknown, known));
+        }
+    }
+    format!("{place}{}; correct it there", message.trim().replace('\n', ", ").replace("a sequence", "a list in [ ]"))
 }
 
 fn override_of(args: &RunArgs) -> Result<Override, Failure> {

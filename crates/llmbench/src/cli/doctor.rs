@@ -1,12 +1,15 @@
 //! `llmbench doctor`: is this machine fit for measuring, and what would mend it?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use llmbench_core::machine;
-use llmbench_core::pyenv::{self, Surroundings};
+use llmbench_core::pyenv::{self, Interpreter, Surroundings};
 use llmbench_core::record::{Fact, FactVerdict};
 
+use unicode_width::UnicodeWidthStr;
+
 use super::args::DoctorArgs;
+use super::console::{self, hanging};
 use super::exit::{Exit, Failure};
 use crate::format;
 use crate::worker::clock;
@@ -21,13 +24,12 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit, Failure> {
     facts.retain(|fact| fact.key != "clock.pair");
     facts.extend(timers());
     facts.extend(interpreters(args));
+    with_remedies(&mut facts);
     facts.extend(tokens(&|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::bug)?);
-        return Ok(Exit::Success);
+        return console::print(&(serde_json::to_string_pretty(&facts).map_err(Failure::bug)? + "\n"));
     }
-    print!("{}", text(&facts));
-    Ok(Exit::Success)
+    console::print(&text(&facts, console::width()))
 }
 
 /// What it costs to read the clock twice and to turn the timing loop, against the shortest sample that is taken.
@@ -59,35 +61,37 @@ const SHORTEST_SAMPLE_NS: f64 = 100_000.0;
 
 fn interpreters(args: &DoctorArgs) -> Vec<Fact> {
     let discovery = pyenv::discover(&args.python, &Surroundings::from_env());
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let short = |path: &Path| console::short(path, home.as_deref());
     let chosen = discovery.default_choice().ok().map(|interpreter| interpreter.path.clone());
+    let asked: Vec<&Path> =
+        discovery.asked().into_iter().filter_map(Result::ok).map(|interpreter| interpreter.path.as_path()).collect();
     let mut facts: Vec<Fact> = discovery
         .usable
         .iter()
         .map(|interpreter| {
-            let can_make = interpreter.has_venv && interpreter.has_ensurepip;
-            let mut notes = vec![interpreter.path.display().to_string()];
-            if Some(&interpreter.path) == chosen.as_ref() {
+            let default = Some(&interpreter.path) == chosen.as_ref();
+            // The others are only what else could be named.
+            let used = if asked.is_empty() { default } else { asked.contains(&interpreter.path.as_path()) };
+            let (verdict, note, remedy) = judge(interpreter, used);
+            let mut notes = vec![short(&interpreter.path)];
+            if default {
                 notes.push("used unless --python names another".to_owned());
             }
-            if interpreter.build.get("optimizations").is_some_and(|pgo| pgo == "no") {
-                notes.push("built without PGO: slower than a distribution's Python".to_owned());
-            }
+            notes.extend(note);
             Fact {
                 key: format!("python.{}", interpreter.version),
                 title: format!("Python {}", interpreter.version),
                 value: notes.join("; "),
-                verdict: if can_make { FactVerdict::Ok } else { FactVerdict::Warn },
-                remedy: (!can_make).then(|| {
-                    "it cannot make environments: install its venv package (Debian: apt install python3-venv) or uv"
-                        .to_owned()
-                }),
+                verdict,
+                remedy,
             }
         })
         .collect();
     facts.extend(discovery.rejected.iter().map(|rejected| Fact {
         key: format!("python.{}", rejected.name),
         title: "Python".to_owned(),
-        value: format!("{}: {}", rejected.name, rejected.reason),
+        value: format!("{}: {}", short(Path::new(&rejected.name)), rejected.reason),
         verdict: FactVerdict::Info,
         remedy: None,
     }));
@@ -106,6 +110,35 @@ fn interpreters(args: &DoctorArgs) -> Vec<Fact> {
     facts
 }
 
+/// What is wrong with an interpreter, and the remedy. One that no run would use is judged no worse than `Info`.
+fn judge(interpreter: &Interpreter, used: bool) -> (FactVerdict, Option<String>, Option<String>) {
+    let warn = if used { FactVerdict::Warn } else { FactVerdict::Info };
+    if !(interpreter.has_venv && interpreter.has_ensurepip) {
+        let remedy = "install its venv package (Debian: apt install python3-venv) or uv";
+        return (warn, Some("it cannot make environments".to_owned()), Some(remedy.to_owned()));
+    }
+    let lacks = |what: &str| interpreter.build.get(what).is_some_and(|answer| answer == "no");
+    // A distribution optimizes in its own build rules, which sysconfig does not know of.
+    let of_distribution = ["/usr/bin", "/usr/lib"].iter().any(|place| interpreter.real.starts_with(place));
+    let missing: Vec<&str> = [("optimizations", "PGO"), ("lto", "LTO")]
+        .into_iter()
+        .filter(|(key, _)| lacks(key) && !of_distribution)
+        .map(|(_, name)| name)
+        .collect();
+    // LTO alone is worth a few per cent and many good builds do without; PGO is worth much more.
+    if !missing.contains(&"PGO") {
+        return (if used { FactVerdict::Ok } else { FactVerdict::Info }, None, None);
+    }
+    let note =
+        format!("built without {}: its times are longer than those of an optimized Python", missing.join(" and "));
+    let remedy = format!(
+        "use a distribution's or `uv python install {}`, or build it again with --enable-optimizations --with-lto (pyenv takes \
+         them in PYTHON_CONFIGURE_OPTS)",
+        interpreter.version.short().trim_end_matches('t')
+    );
+    (warn, Some(note), Some(remedy))
+}
+
 /// Whether secrets are set, never what they are.
 fn tokens(is_set: &dyn Fn(&str) -> bool) -> Vec<Fact> {
     let set = is_set("HF_TOKEN");
@@ -118,41 +151,111 @@ fn tokens(is_set: &dyn Fn(&str) -> bool) -> Vec<Fact> {
     }]
 }
 
-fn text(facts: &[Fact]) -> String {
-    let width = facts.iter().map(|fact| unicode_width::UnicodeWidthStr::width(fact.title.as_str())).max().unwrap_or(0);
+/// Facts that could not be found out say where they can be.
+fn with_remedies(facts: &mut [Fact]) {
+    for fact in facts.iter_mut().filter(|fact| fact.verdict == FactVerdict::Unknown && fact.remedy.is_none()) {
+        let remedy = match fact.key.split('.').next().unwrap_or_default() {
+            "cpu" | "clock" | "load" => {
+                "virtual machines and containers hide it: ask on the host (lscpu shows most of it)"
+            }
+            "gpu" => "nvidia-smi shows it where the NVIDIA driver is installed",
+            _ => "/proc or /sys does not say here: ask on the host, outside the container",
+        };
+        fact.remedy = Some(remedy.to_owned());
+    }
+}
+
+/// `width`: columns, none to leave lines as long as they are.
+fn text(facts: &[Fact], width: Option<usize>) -> String {
+    let titles = facts.iter().map(|fact| fact.title.width()).max().unwrap_or(0);
+    let indent = MARK + titles + 2;
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
     let mut out = String::new();
     for fact in facts {
         let mark = match fact.verdict {
-            FactVerdict::Ok => "ok  ",
+            FactVerdict::Ok => "ok",
             FactVerdict::Warn => "warn",
-            FactVerdict::Bad => "BAD ",
-            FactVerdict::Unknown => "?   ",
-            FactVerdict::Info => "    ",
+            FactVerdict::Bad => "BAD",
+            FactVerdict::Unknown => "?",
+            FactVerdict::Info => "",
         };
-        out.push_str(&format!("{mark}  {:<width$}  {}\n", fact.title, fact.value));
-        if let Some(remedy) =
-            fact.remedy.as_ref().filter(|_| matches!(fact.verdict, FactVerdict::Warn | FactVerdict::Bad))
-        {
-            out.push_str(&format!("      {:<width$}  -> {remedy}\n", ""));
+        let padding = " ".repeat(titles - fact.title.width());
+        out.push_str(&format!("{mark:<MARK$}{}{padding}  {}\n", fact.title, hanging(&fact.value, room, indent)));
+        let shown = !matches!(fact.verdict, FactVerdict::Ok | FactVerdict::Info);
+        if let Some(remedy) = fact.remedy.as_ref().filter(|_| shown) {
+            out.push_str(&format!("{:indent$}{}\n", "", hanging(&format!("-> {remedy}"), room, indent)));
         }
     }
     let count = |verdict: FactVerdict| facts.iter().filter(|fact| fact.verdict == verdict).count();
+    let attention = count(FactVerdict::Warn) + count(FactVerdict::Bad);
+    let verb = if attention == 1 { "needs" } else { "need" };
     out.push_str(&format!(
-        "\n{} of {} facts need attention; {} could not be found out\n",
-        count(FactVerdict::Warn) + count(FactVerdict::Bad),
+        "\n{attention} of {} facts {verb} attention; {} could not be found out\n",
         facts.len(),
         count(FactVerdict::Unknown)
     ));
     out
 }
 
+/// Width of the verdict and the space behind it.
+const MARK: usize = 6;
+
 #[cfg(test)]
 mod tests {
+    use llmbench_core::pyenv::{Found, Version};
+
     use super::*;
+
+    fn fact(title: &str, value: &str, verdict: FactVerdict) -> Fact {
+        Fact { key: "cpu.x".to_owned(), title: title.to_owned(), value: value.to_owned(), verdict, remedy: None }
+    }
+
+    fn interpreter(real: &str, pgo: &str) -> Interpreter {
+        let build = [("optimizations".to_owned(), pgo.to_owned()), ("lto".to_owned(), "no".to_owned())];
+        Interpreter {
+            path: PathBuf::from(real),
+            real: PathBuf::from(real),
+            prefix: PathBuf::from("/opt"),
+            version: Version { major: 3, minor: 12, ..Version::default() },
+            implementation: "CPython".to_owned(),
+            in_venv: false,
+            build: build.into_iter().collect(),
+            has_venv: true,
+            has_ensurepip: true,
+            found: Found::Path,
+        }
+    }
 
     #[test]
     fn a_secret_is_never_shown() {
         let facts = tokens(&|_| true);
         assert_eq!(facts[0].value, "set");
+    }
+
+    #[test]
+    fn a_python_without_pgo_is_a_warning_with_a_remedy_where_it_would_be_used() {
+        let (verdict, note, remedy) = judge(&interpreter("/opt/python3", "no"), true);
+        assert_eq!(verdict, FactVerdict::Warn);
+        assert!(note.unwrap().starts_with("built without PGO and LTO"));
+        assert!(remedy.unwrap().contains("uv python install 3.12`"));
+        assert_eq!(judge(&interpreter("/opt/python3", "no"), false).0, FactVerdict::Info);
+        assert_eq!(judge(&interpreter("/opt/python3", "yes"), true).0, FactVerdict::Ok);
+        // What a distribution's build rules did cannot be seen, so nothing is claimed.
+        assert_eq!(judge(&interpreter("/usr/bin/python3.12", "no"), true), (FactVerdict::Ok, None, None));
+    }
+
+    #[test]
+    fn what_is_unknown_says_where_to_ask_and_lines_fit() {
+        let mut facts = [
+            fact("turbo", "unknown", FactVerdict::Unknown),
+            fact("speed", &"many words ".repeat(20), FactVerdict::Warn),
+            fact("cores", "2", FactVerdict::Ok),
+        ];
+        with_remedies(&mut facts);
+        let shown = text(&facts, Some(80));
+        assert!(shown.contains("?     turbo  unknown\n             -> virtual machines"), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.ends_with("1 of 3 facts needs attention; 1 could not be found out\n"), "{shown}");
+        assert_eq!(text(&facts, None).lines().count(), 6);
     }
 }

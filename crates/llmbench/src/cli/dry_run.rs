@@ -7,7 +7,7 @@ use llmbench_core::plan::{ModelIdentity, Plan};
 
 use super::config::RunConfig;
 use super::exit::{Exit, Failure};
-use super::{run, setup, subjects};
+use super::{console, run, setup, subjects};
 use crate::format;
 use crate::suites::Suite;
 use crate::suites::planning::expected_run_s;
@@ -20,8 +20,10 @@ use crate::suites::settings::PlanContext;
 pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<Exit, Failure> {
     let found = subjects::expected(config);
     let name = config.model.clone().unwrap_or_else(|| setup::BUILT_IN.to_owned());
+    let (workers, drivers) = subjects::planned_subjects(&found);
     let context = PlanContext {
-        subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
+        subjects: workers,
+        drivers,
         cores: machine.effective_cores,
         tiktoken: name == setup::BUILT_IN,
         workload: config.workload.clone(),
@@ -29,8 +31,7 @@ pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<
     let model = ModelIdentity { name, sha256: String::new() };
     let subjects = found.into_iter().map(|subject| subject.spec).collect();
     let plan = run::make_plan(suite, config, &context, model, subjects, 0)?;
-    print!("{}", text(&plan, config));
-    Ok(Exit::Success)
+    console::print(&text(&plan, config))
 }
 
 /// The plan in words.

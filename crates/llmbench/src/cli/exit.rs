@@ -11,7 +11,7 @@ pub enum Exit {
     Interrupted,
     /// 1: llmbench is broken; please report it.
     Bug,
-    /// 2: wrong arguments, configuration or input.
+    /// 2: wrong arguments, configuration or input, or a place that cannot be written; the user can mend it.
     Usage,
     /// 4: the selection leaves nothing to do.
     NothingSelected,
@@ -19,7 +19,7 @@ pub enum Exit {
     EnvironmentRefused,
     /// 101: engines that must agree gave different output.
     Mismatch,
-    /// 100: some cells failed.
+    /// 100: some cells failed, or the disk was full before all runs were made; what was measured is kept and reported.
     CellsFailed,
     /// 0.
     Success,

@@ -10,6 +10,7 @@ use llmbench_engines::catalog;
 use serde::{Deserialize, Serialize};
 
 use super::args::ListArgs;
+use super::console::{self, hanging};
 use super::exit::{Exit, Failure};
 use super::subjects;
 use crate::suites::{self, EngineEntry};
@@ -47,6 +48,12 @@ struct EngineLine {
     unavailable: Option<String>,
 }
 
+impl EngineLine {
+    fn name(&self) -> String {
+        format!("{}.{}", self.engine, self.call_path)
+    }
+}
+
 /// What a Python worker says of itself with `--describe`.
 #[derive(Debug, Deserialize)]
 struct Description {
@@ -63,29 +70,48 @@ struct Description {
 pub fn list(args: &ListArgs) -> Result<Exit, Failure> {
     let listing = listing(args)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&listing).map_err(Failure::bug)?);
-        return Ok(Exit::Success);
+        return console::print(&(serde_json::to_string_pretty(&listing).map_err(Failure::bug)? + "\n"));
     }
+    console::print(&text(&listing, console::width()))
+}
+
+/// `width`: columns, none to leave lines as long as they are.
+fn text(listing: &Listing, width: Option<usize>) -> String {
+    let room = |indent: usize| width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
+    let mut out = String::new();
     for suite in &listing.suites {
-        println!("{}: {}", suite.name, suite.title);
+        out.push_str(&format!("{}: {}\n", suite.name, suite.title));
+        let names = suite.experiments.iter().map(|experiment| experiment.name.len()).max().unwrap_or(0);
         for experiment in &suite.experiments {
-            println!("  {} {:<12} {}", experiment.id, experiment.name, experiment.question);
+            let indent = 2 + 3 + names + 2;
+            let question = hanging(&experiment.question, room(indent), indent);
+            out.push_str(&format!("  {:<3}{:<names$}  {question}\n", experiment.id, experiment.name));
         }
-        println!("  llmbench run {} --quick", suite.name);
+        out.push_str(&format!("  llmbench run {} --quick\n", suite.name));
     }
-    let mut place = "";
-    for line in &listing.engines {
-        if line.place != place {
-            println!("\nengines, {}", line.place);
-            place = &line.place;
+    let ops = listing.engines.iter().map(|line| line.op.len()).max().unwrap_or(0);
+    let names = listing.engines.iter().map(|line| line.name().len()).max().unwrap_or(0);
+    for rows in listing.engines.chunk_by(|a, b| a.place == b.place) {
+        out.push_str(&format!("\nengines, {}\n", rows[0].place));
+        // What all rows of a place lack is said once.
+        let shared =
+            rows[0].unavailable.as_ref().filter(|why| rows.iter().all(|row| row.unavailable.as_ref() == Some(why)));
+        if let Some(why) = shared {
+            out.push_str(&format!("  not here: {}\n", hanging(why, room(12), 12)));
         }
-        let name = format!("{}.{}", line.engine, line.call_path);
-        match (&line.unavailable, &line.version) {
-            (None, version) => println!("  {:<9} {name:<36} {}", line.op, version.as_deref().unwrap_or("")),
-            (Some(why), _) => println!("  {:<9} {name:<36} not here: {why}", line.op),
+        for line in rows {
+            let what = match (&line.unavailable, &line.version) {
+                (None, version) => version.clone().unwrap_or_default(),
+                (Some(_), _) if shared.is_some() => String::new(),
+                (Some(why), _) => format!("not here: {why}"),
+            };
+            let indent = 2 + ops + 2 + names + 2;
+            let what = hanging(&what, room(indent), indent);
+            out.push_str(format!("  {:<ops$}  {:<names$}  {what}", line.op, line.name()).trim_end());
+            out.push('\n');
         }
     }
-    Ok(Exit::Success)
+    out
 }
 
 fn listing(args: &ListArgs) -> Result<Listing, Failure> {

@@ -2,9 +2,11 @@
 
 pub mod args;
 pub mod config;
+pub mod console;
 pub mod doctor;
 pub mod dry_run;
 pub mod exit;
+pub mod files;
 pub mod list;
 pub mod outcome;
 pub mod progress;
@@ -26,10 +28,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            let help = !error.use_stderr();
+            if error.use_stderr() {
+                // In the words of every other error: the program's name first.
+                let text = error.render().to_string();
+                eprint!("{}", text.strip_prefix("error: ").map_or(text.clone(), |rest| format!("llmbench: {rest}")));
+                return Exit::Usage.into();
+            }
             // Printing fails only when nobody listens any more.
             let _ = error.print();
-            return if help { Exit::Success } else { Exit::Usage }.into();
+            return Exit::Success.into();
         }
     };
     if let Verb::Worker = cli.verb {
@@ -52,8 +59,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut std::io::stdout());
-            Ok(Exit::Success)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);
+            console::print(&String::from_utf8_lossy(&script))
         }
         Verb::Worker => Err(Failure::bug("the worker has its own way in")),
     }

@@ -1,12 +1,13 @@
 //! What a run ends with: results, report, what stands on the terminal, and the exit code.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use llmbench_core::folder::RunFolder;
 use llmbench_core::measurements::Measurements;
 use llmbench_core::record::{Results, RunInfo, Status};
 
 use super::args::RunArgs;
+use super::console;
 use super::exit::{Exit, Failure};
 use crate::report::{self, terminal};
 use crate::suites::{Suite, analysis};
@@ -17,10 +18,26 @@ use crate::suites::{Suite, analysis};
 /// When the folder cannot be read or written.
 pub fn report(suite: &dyn Suite, folder: &RunFolder, args: &RunArgs) -> Result<Exit, Failure> {
     let (info, results) = analyse(suite, folder)?;
-    write(folder, &info, &results, !args.no_plots)?;
+    // What was found is shown even where it cannot be written.
+    let written = write(folder, &info, &results, !args.no_plots);
     print(&results, &info)?;
+    written?;
     eprintln!("report: {}", folder.path().join("report.html").display());
     Ok(exit(&info, &results))
+}
+
+/// The sentence for a disk that was full before all runs were made.
+pub fn disk_full(folder: &RunFolder, suite: &str) -> String {
+    let kept = match Measurements::read(folder).map(|measurements| measurements.runs.len()) {
+        Ok(0) | Err(_) => "no run was complete".to_owned(),
+        Ok(1) => "1 complete run is kept".to_owned(),
+        Ok(runs) => format!("{runs} complete runs are kept"),
+    };
+    format!(
+        "no space is left on the disk for {}: {kept}; free some space and go on with: llmbench run {suite} --resume {}",
+        folder.samples_path().display(),
+        folder.path().display()
+    )
 }
 
 /// Results of a run folder, computed from its samples.
@@ -48,18 +65,14 @@ pub fn write(folder: &RunFolder, info: &RunInfo, results: &Results, plots: bool)
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(results: &Results, info: &RunInfo) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let text = if out.is_terminal() { tables(results, info) } else { report::csv(results).map_err(Failure::bug)? };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough: `llmbench run … | head`.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::usage),
-    }
+    let people = std::io::stdout().is_terminal();
+    let text = if people { tables(results, info) } else { report::csv(results).map_err(Failure::bug)? };
+    console::print(&text).map(drop)
 }
 
 fn tables(results: &Results, info: &RunInfo) -> String {
     let style = terminal::Style::of_stdout();
-    let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).clamp(60, 160);
+    let width = console::width().unwrap_or(80);
     let experiments =
         results.experiments.iter().map(|result| terminal::experiment(result, &results.records, width, style));
     std::iter::once(terminal::environment(info, width, style))

@@ -17,8 +17,9 @@ pub fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let folder = RunFolder::open(&args.run, Path::new("output")).map_err(Failure::usage)?;
     let suite = suites::find(&folder.read_info().map_err(Failure::usage)?.plan.suite).map_err(Failure::usage)?;
     let (info, results) = outcome::analyse(suite.as_ref(), &folder)?;
-    outcome::write(&folder, &info, &results, !args.no_plots)?;
+    let written = outcome::write(&folder, &info, &results, !args.no_plots);
     outcome::print(&results, &info)?;
+    written?;
     eprintln!("report: {}", folder.path().join("report.html").display());
     Ok(Exit::Success)
 }

@@ -11,7 +11,7 @@ use llmbench_core::model::Model;
 use llmbench_core::plan::{ModelIdentity, Plan};
 use llmbench_core::protocol::Inputs;
 use llmbench_core::record::{Fact, FactVerdict, RunInfo};
-use llmbench_core::runner::{self, Identity, Job, Options, Outcome, Stopped};
+use llmbench_core::runner::{self, Identity, Job, Options, Stopped};
 use llmbench_core::workload::{self, WorkloadFiles};
 use llmbench_core::{cache, hash};
 use serde_json::Value;
@@ -22,7 +22,7 @@ use super::args::{Cli, RunArgs, Verb};
 use super::config::RunConfig;
 use super::exit::{Exit, Failure};
 use super::progress::{MeasureProgress, is_interactive};
-use super::{dry_run, outcome, setup, subjects};
+use super::{dry_run, files, outcome, setup, subjects};
 use crate::suites::settings::PlanContext;
 use crate::suites::{self, Suite, analysis, planning};
 
@@ -38,18 +38,30 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
         return dry_run::show(suite.as_ref(), &config, &machine);
     }
-    let measured = measure(args, command_line())?;
-    let exit = outcome::report(measured.suite.as_ref(), &measured.folder, args)?;
-    Ok(if measured.stopped == Stopped::Interrupted {
-        eprintln!(
-            "interrupted; go on with: llmbench run {} --resume {}",
-            measured.suite.spec().name,
-            measured.folder.path().display()
-        );
-        Exit::Interrupted
-    } else {
-        exit
-    })
+    let ended = to_the_end(args, command_line())?;
+    let (suite, folder) = (ended.suite.as_ref(), &ended.folder);
+    let reported = outcome::report(suite, folder, args);
+    match ended.stopped {
+        // Report and results may not fit on the disk either; the sentence says what ended the runs.
+        None => {
+            let exit = match reported {
+                Ok(exit) => exit.min(Exit::CellsFailed),
+                Err(failure) if failure.exit == Exit::Bug => return Err(failure),
+                Err(_) => Exit::CellsFailed,
+            };
+            Err(Failure::new(exit, outcome::disk_full(folder, &suite.spec().name)))
+        }
+        Some(Stopped::Interrupted) => {
+            reported?;
+            eprintln!(
+                "interrupted; go on with: llmbench run {} --resume {}",
+                suite.spec().name,
+                folder.path().display()
+            );
+            Ok(Exit::Interrupted)
+        }
+        Some(_) => reported,
+    }
 }
 
 /// A run that is over.
@@ -65,6 +77,22 @@ pub struct Measured {
 /// # Errors
 /// A [`Failure`] with the sentence to print and the exit code.
 pub fn measure(args: &RunArgs, command: Vec<String>) -> Result<Measured, Failure> {
+    let Ended { suite, folder, stopped } = to_the_end(args, command)?;
+    match stopped {
+        Some(stopped) => Ok(Measured { suite, folder, stopped }),
+        None => Err(Failure::new(Exit::CellsFailed, outcome::disk_full(&folder, &suite.spec().name))),
+    }
+}
+
+/// A run that is over, or one that a full disk ended.
+struct Ended {
+    suite: Box<dyn Suite>,
+    folder: RunFolder,
+    /// None: the disk was full.
+    stopped: Option<Stopped>,
+}
+
+fn to_the_end(args: &RunArgs, command: Vec<String>) -> Result<Ended, Failure> {
     let args = &settled(args)?;
     let suite = suites::find(&args.suite).map_err(Failure::usage)?;
     let config = configured(args, suite.as_ref())?;
@@ -74,7 +102,7 @@ pub fn measure(args: &RunArgs, command: Vec<String>) -> Result<Measured, Failure
     let session = Session::set_up(suite.as_ref(), config, machine, args, command, &interrupt)?;
     let stopped = session.measure(args, &interrupt)?;
     let folder = session.folder;
-    Ok(Measured { suite, folder, stopped })
+    Ok(Ended { suite, folder, stopped })
 }
 
 fn configured(args: &RunArgs, suite: &dyn Suite) -> Result<RunConfig, Failure> {
@@ -126,10 +154,12 @@ impl<'a> Session<'a> {
         };
         let cache = cache::root().map_err(Failure::usage)?;
         let model = setup::model(config.model.as_deref(), &cache)?;
-        let prompt = setup::ModelPrompt::load(&model, timestamp)?;
+        let prompt = setup::ModelPrompt::load(&model, config.model.as_deref(), timestamp)?;
         let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
+        let (workers, drivers) = subjects::planned_subjects(&found);
         let context = PlanContext {
-            subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
+            subjects: workers,
+            drivers,
             cores: machine.effective_cores,
             tiktoken: model.paths.tiktoken.is_some(),
             workload: config.workload.clone(),
@@ -149,15 +179,6 @@ impl<'a> Session<'a> {
             None => {
                 let folder = RunFolder::create(&config.output, &utc(now, true), &plan.suite, hash::plan8(&plan_sha256))
                     .map_err(Failure::usage)?;
-                let files = setup::workloads(&plan, &config, &prompt, &folder.workload_dir()).inspect_err(|_| {
-                    // A folder without a measurement is no run; what cannot be removed does no harm.
-                    let _ = std::fs::remove_dir_all(folder.path());
-                    let latest = config.output.join(llmbench_core::folder::LATEST);
-                    if !latest.exists() {
-                        let _ = std::fs::remove_file(latest);
-                    }
-                })?;
-                let plan = with_real_sizes(plan, &files);
                 let info = RunInfo {
                     schema: llmbench_core::SCHEMA,
                     run_id: folder.run_id(),
@@ -166,25 +187,30 @@ impl<'a> Session<'a> {
                     started: utc(now, false),
                     command,
                     plan_sha256,
-                    plan: plan.clone(),
+                    plan,
                     loops: BTreeMap::new(),
-                    workload_sha256: files.iter().map(|files| (files.spec.id.clone(), files.sha256.clone())).collect(),
+                    workload_sha256: BTreeMap::new(),
                     subjects: BTreeMap::new(),
                     machine: machine.facts,
                     boot_id: machine.boot_id,
                     stopped: None,
-                    wall_s: BTreeMap::from([("set-up".to_owned(), started.elapsed().as_secs_f64())]),
+                    wall_s: BTreeMap::new(),
                     warnings: Vec::new(),
                 };
-                folder.write_info(&info).map_err(Failure::usage)?;
-                (folder, plan)
+                match fill(&folder, info, &config, &prompt, started, interrupt) {
+                    Ok(plan) => (folder, plan),
+                    Err(failure) => {
+                        folder.discard();
+                        return Err(failure);
+                    }
+                }
             }
         };
         Ok(Self { suite, model, plan, folder, binary_sha256 })
     }
 
-    /// Measures into the run folder; says why it stopped.
-    fn measure(&self, args: &RunArgs, interrupt: &Interrupt) -> Result<Stopped, Failure> {
+    /// Measures into the run folder; says why it stopped, or nothing when the disk was full: the complete runs are there then.
+    fn measure(&self, args: &RunArgs, interrupt: &Interrupt) -> Result<Option<Stopped>, Failure> {
         let dir = self.folder.workload_dir();
         // Those of run.json: a dataset may hold fewer requests than were planned for.
         let specs = self.folder.read_info().map_err(Failure::usage)?.plan.workloads;
@@ -216,15 +242,11 @@ impl<'a> Session<'a> {
         progress.end();
         let outcome = match measured {
             Ok(outcome) => outcome,
-            // The complete runs are on the disk and can be reported; the sentence says what ended the rest.
-            Err(error) if error.is_no_space() => {
-                eprintln!("llmbench: {error}");
-                Outcome { stopped: Stopped::Interrupted, runs: 0, warnings: Vec::new() }
-            }
+            Err(error) if error.is_no_space() => return Ok(None),
             Err(error) => return Err(Failure::usage(error)),
         };
         self.record_host(&before, gpus)?;
-        Ok(outcome.stopped)
+        Ok(Some(outcome.stopped))
     }
 
     /// What the host did to the runs while they went on, and what its GPUs did.
@@ -243,6 +265,31 @@ impl<'a> Session<'a> {
         }));
         self.folder.write_info(&info).map_err(Failure::usage)
     }
+}
+
+/// Makes a new run folder a run: its workloads, its `run.json`, and then the link to it. Returns the plan with the sizes that
+/// the workloads really have.
+fn fill(
+    folder: &RunFolder,
+    mut info: RunInfo,
+    config: &RunConfig,
+    prompt: &setup::ModelPrompt,
+    started: Instant,
+    interrupt: &Interrupt,
+) -> Result<Plan, Failure> {
+    let files = setup::workloads(&info.plan, config, prompt, &folder.workload_dir())?;
+    if interrupt.is_set() {
+        return Err(Failure::new(
+            Exit::Interrupted,
+            "interrupted during the set-up; nothing was measured, start again",
+        ));
+    }
+    info.plan = with_real_sizes(info.plan, &files);
+    info.workload_sha256 = files.iter().map(|files| (files.spec.id.clone(), files.sha256.clone())).collect();
+    info.wall_s.insert("set-up".to_owned(), started.elapsed().as_secs_f64());
+    folder.write_info(&info).map_err(Failure::usage)?;
+    folder.make_latest().map_err(Failure::usage)?;
+    Ok(info.plan)
 }
 
 /// The settings of the run that is gone on with, which are on the command line that `run.json` keeps.
@@ -286,9 +333,7 @@ pub fn make_plan(
 ) -> Result<Plan, Failure> {
     let mut facts: BTreeMap<String, Value> = BTreeMap::new();
     if let Some(path) = &config.dataset {
-        let bytes =
-            std::fs::read(path).map_err(|error| Failure::usage(format!("--dataset {}: {error}", path.display())))?;
-        facts.insert("dataset_sha256".to_owned(), Value::from(hash::sha256_hex(&bytes)));
+        facts.insert("dataset_sha256".to_owned(), Value::from(files::sha256("--dataset", path)?));
     }
     let plan = planning::plan(
         suite,

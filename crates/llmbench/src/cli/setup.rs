@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use llmbench_core::model::hub::HubConfig;
-use llmbench_core::model::{self, Model};
+use llmbench_core::model::{self, Model, ModelSpec};
 use llmbench_core::plan::Plan;
-use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadFiles};
+use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
 use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens};
 use llmbench_engines::{Tokenizer, builtin, count_tokens};
 use serde_json::Value;
@@ -49,6 +49,8 @@ pub fn model(name: Option<&str>, cache: &Path) -> Result<Model, Failure> {
 
 /// The model's template and tokenizer, as the workload is made with them.
 pub struct ModelPrompt {
+    /// Where the template stands, as the user knows it.
+    template_name: String,
     template: ChatTemplate,
     tokenizer: Tokenizer,
 }
@@ -58,19 +60,24 @@ impl ModelPrompt {
     ///
     /// # Errors
     /// Usage: the tokenizer is not one that can be loaded, or the template has a syntax error.
-    pub fn load(model: &Model, timestamp: i64) -> Result<Self, Failure> {
+    pub fn load(model: &Model, asked: Option<&str>, timestamp: i64) -> Result<Self, Failure> {
         let dir = &model.paths.dir;
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json")).map_err(Failure::usage)?;
+        let places = Places::of(asked, model);
         let read = |name: &str| {
-            std::fs::read_to_string(dir.join(name))
-                .map_err(|error| Failure::usage(format!("{}: {error}", dir.join(name).display())))
+            let path = dir.join(name);
+            std::fs::read(&path).map_err(|error| {
+                Failure::usage(format!("cannot read {}: {error}; remove that folder and try again", path.display()))
+            })
         };
-        let config: Value = serde_json::from_str(&read("tokenizer_config.json")?)
-            .map_err(|error| Failure::usage(format!("tokenizer_config.json: {error}")))?;
-        let special = SpecialTokens::from_config(&config, None).map_err(Failure::usage)?;
-        let template = ChatTemplate::compile(&read("chat_template.jinja")?, &special, Limits::default(), timestamp)
-            .map_err(Failure::usage)?;
-        Ok(Self { template, tokenizer })
+        let tokenizer = Tokenizer::from_bytes(&places.tokenizer, &read(model::TOKENIZER)?).map_err(Failure::usage)?;
+        let config: Value = serde_json::from_slice(&read(model::CONFIG)?)
+            .map_err(|error| Failure::usage(format!("{}: {error}; correct it", places.config)))?;
+        let special = SpecialTokens::from_config(&config, None)
+            .map_err(|error| Failure::usage(format!("{}: {error}", model.identity.name)))?;
+        let source = String::from_utf8_lossy(&read(model::TEMPLATE)?).into_owned();
+        let template = ChatTemplate::compile(&source, &special, Limits::default(), timestamp)
+            .map_err(|error| Failure::usage(format!("{}; {}", error.of(&places.template), error.remedy())))?;
+        Ok(Self { template_name: places.template, template, tokenizer })
     }
 }
 
@@ -78,11 +85,57 @@ impl Prompt for ModelPrompt {
     fn render(&self, request: &Value) -> Result<String, String> {
         let tools = request.get("tools").filter(|tools| !tools.is_null());
         let conversation = Conversation::from_json(&request["messages"], tools).map_err(|error| error.to_string())?;
-        self.template.render(&conversation, true).map_err(|error| error.to_string())
+        self.template.render(&conversation, true).map_err(|error| error.of(&self.template_name))
     }
 
     fn count(&self, texts: &[String]) -> Result<Vec<usize>, String> {
         count_tokens(&self.tokenizer, texts).map_err(|error| error.to_string())
+    }
+}
+
+/// What the files of a model are called in errors: as the user named them, not as their copies in the cache.
+struct Places {
+    tokenizer: String,
+    config: String,
+    /// A template may stand in tokenizer_config.json; its lines are then counted within it.
+    template: String,
+}
+
+impl Places {
+    fn of(asked: Option<&str>, model: &Model) -> Self {
+        let folder = match asked.map(ModelSpec::parse) {
+            Some(Ok(ModelSpec::Folder(folder))) => folder,
+            _ => {
+                let of_model = |file: &str| format!("{file} of {}", model.identity.name);
+                return Self {
+                    tokenizer: of_model(model::TOKENIZER),
+                    config: of_model(model::CONFIG),
+                    template: of_model(model::TEMPLATE),
+                };
+            }
+        };
+        let config = folder.join(model::CONFIG).display().to_string();
+        let template = folder.join(model::TEMPLATE);
+        Self {
+            tokenizer: folder.join(model::TOKENIZER).display().to_string(),
+            template: if template.is_file() {
+                template.display().to_string()
+            } else {
+                format!("the chat_template in {config}")
+            },
+            config,
+        }
+    }
+}
+
+/// Conversations that llmbench made are not at fault when a template fails on them.
+fn blame(error: WorkloadError) -> Failure {
+    match error {
+        WorkloadError::Model { id, what: "chat template", message, .. } => Failure::usage(format!(
+            "{message} (on a generated conversation, workload {id}; --dataset takes your own); correct the template or choose \
+             another model"
+        )),
+        other => Failure::usage(other),
     }
 }
 
@@ -113,7 +166,7 @@ pub fn workloads(
             }
             None => workload::build(spec, plan.seed, prompt, dir, &mut progress),
         }
-        .map_err(Failure::usage)?;
+        .map_err(blame)?;
         before += u64::from(spec.pool + spec.warmup);
         all.push(files);
     }

@@ -9,7 +9,6 @@
 mod csv;
 mod error;
 pub mod figures;
-pub mod format;
 pub mod html;
 pub mod markdown;
 mod overview;

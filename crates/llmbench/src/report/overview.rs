@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use llmbench_core::record::{Fact, FactVerdict, Results, RunInfo, Status};
 
-use super::{format, text};
+use super::text;
+use crate::format;
 
 /// A title and a value for the banner.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,6 +45,9 @@ pub struct ExperimentSpec {
     pub axes: BTreeMap<String, Vec<AxisValue>>,
     #[serde(default)]
     pub params: BTreeMap<String, f64>,
+    /// Further parameters that may be set and have no value of their own.
+    #[serde(default)]
+    pub optional_params: Vec<String>,
     pub method: Vec<String>,
     pub threats: Vec<String>,
     #[serde(default)]

@@ -22,6 +22,13 @@ fn a_report_needs_a_run_folder_of_this_schema() {
     insta::assert_snapshot!(shell.session(&["report", "holiday"]));
     shell.file("holiday/run.json", "{\"schema\": 999}");
     insta::assert_snapshot!(shell.session(&["report", "holiday"]));
+    shell.file("holiday/run.json", "{\"schema\": 2, \"llmbench\": \"0.7.1\"}");
+    insta::assert_snapshot!("report_newer_schema", shell.session(&["report", "holiday"]));
+    insta::assert_snapshot!("resume_newer_schema", shell.session(&["run", "preprocessing", "--resume", "holiday"]));
+    shell.file("holiday/run.json", "{\"holiday\": true}");
+    insta::assert_snapshot!("report_no_schema", shell.session(&["report", "holiday"]));
+    shell.file("holiday/run.json", "{\"schema\": 1, \"llm");
+    insta::assert_snapshot!("report_damaged", shell.session(&["report", "holiday"]));
 }
 
 #[test]
@@ -31,6 +38,21 @@ fn the_list_for_programs_is_json() {
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(list["suites"][0]["experiments"].as_array().unwrap().len(), 4);
     assert!(list["engines"].as_array().unwrap().iter().any(|engine| engine["engine"] == "minijinja"));
+}
+
+#[test]
+fn the_doctor_fits_the_columns_and_says_what_to_do() {
+    let shell = Shell::new();
+    for columns in [80, 140] {
+        let output = shell.command(&["doctor"]).env("COLUMNS", columns.to_string()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with(['?', 'w', 'B'])) {
+            let rest = lines[index + 1..].iter().take_while(|line| line.starts_with("       "));
+            assert!(rest.clone().any(|line| line.trim_start().starts_with("-> ")), "no remedy for {line}: {text}");
+        }
+    }
 }
 
 #[test]

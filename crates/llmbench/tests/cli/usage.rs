@@ -47,6 +47,13 @@ fn settings_files_that_are_wrong() {
         ("experiment_that_is_not_there", "exp = [7]\n"),
         ("zero_threads", "[experiment.gpu-wait.axes]\nthreads = [0]\n"),
         ("no_runs", "runs = []\n"),
+        ("zero_blocks", "blocks = 0\n"),
+        ("budget", "budget_s = -1\n"),
+        ("unknown_parameter", "[experiment.gpu-wait.params]\ngpu_step = 25\n"),
+        ("no_parameters", "[experiment.anatomy.params]\nwindow_ms = 25\n"),
+        ("parameter_of_no_use", "[experiment.gil-scaling.params]\nwindow_ms = 0\n"),
+        ("unknown_word", "[experiment.gpu-wait.axes]\nmode = [\"stage\"]\n"),
+        ("wrong_type", "quick = true\nruns = 5\n"),
         ("not_toml", "blocks = \"x\n"),
         ("workload", "workload = \"poems\"\n"),
     ];
@@ -58,6 +65,27 @@ fn settings_files_that_are_wrong() {
         insta::assert_snapshot!(format!("settings_{name}"), session);
     }
     insta::assert_snapshot!(refused(&["run", "preprocessing", "--config", "missing.toml"]));
+}
+
+#[test]
+fn parameters_without_a_value_of_their_own_may_be_set() {
+    let shell = Shell::new();
+    shell.file("settings.toml", "[experiment.gpu-wait.params]\ngpu_step_ms = 25\nrequests = 10\n");
+    let args = ["run", "preprocessing", "--dry-run", "--python", "/nonexistent", "--config", "settings.toml"];
+    assert_eq!(code(&shell.output(&args)), 0);
+}
+
+#[test]
+fn files_with_a_near_name_are_offered() {
+    for (option, there, asked) in
+        [("--dataset", "sharegpt.jsonl", "sharegtp.jsonl"), ("--config", "settings.toml", "setings.toml")]
+    {
+        let shell = Shell::new();
+        shell.file(there, "x");
+        let session = shell.session(&["run", "preprocessing", option, asked]);
+        assert!(session.contains("exit code: 2\n"), "{session}");
+        insta::assert_snapshot!(format!("near_name_{}", &option[2..]), session);
+    }
 }
 
 #[test]

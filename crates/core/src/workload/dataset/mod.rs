@@ -91,7 +91,7 @@ pub enum DatasetError {
     Empty { path: PathBuf },
     #[error("the dataset {} is not UTF-8 at byte {offset}; convert it, for example with iconv -t UTF-8", path.display())]
     Utf8 { path: PathBuf, offset: u64 },
-    #[error("the dataset {} has broken JSON at {place}, column {column}: {message}; repair or remove it", path.display())]
+    #[error("the dataset {} has broken JSON at {place}, column {column}: {message}", path.display())]
     Json { path: PathBuf, place: Place, column: usize, message: String },
     #[error("the dataset {}, {place}: {problem}; correct or remove this conversation", path.display())]
     Sample { path: PathBuf, place: Place, problem: String },
@@ -101,7 +101,7 @@ pub enum DatasetError {
         "the dataset {} gives {usable} usable conversation, but one to measure and another to warm up are needed; add conversations", path.display()
     )]
     TooFew { path: PathBuf, usable: usize },
-    #[error("the dataset {}, {place}: the chat template failed: {message}; repair the conversation, or leave out those that fail with --skip-refused", path.display())]
+    #[error("the dataset {}, {place}: the chat template failed: {message}; repair the conversation or the template, or leave out what fails with --skip-refused", path.display())]
     Template { path: PathBuf, place: Place, message: String },
 }
 

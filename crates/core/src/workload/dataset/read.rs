@@ -193,7 +193,13 @@ fn array(path: &Path, sink: &mut Sink<'_>) -> Result<(), DatasetError> {
     match (failure, parsed) {
         (Some(error), _) => Err(error),
         (None, Err(error)) if error.is_io() => Err(failed(path)(error.into())),
-        (None, Err(error)) => Err(broken(path, Place::Line(error.line() as u64), &error)),
+        (None, Err(error)) => {
+            let mut broken = broken(path, Place::Line(error.line() as u64), &error);
+            if let DatasetError::Json { message, .. } = &mut broken {
+                message.push_str("; repair the file there, or fetch it again if it was cut off");
+            }
+            Err(broken)
+        }
         (None, Ok(())) => Ok(()),
     }
 }
@@ -253,10 +259,12 @@ fn lines(path: &Path, sink: &mut Sink<'_>) -> Result<(), DatasetError> {
         let place = Place::Line(number);
         let value = serde_json::from_str(line).map_err(|error| {
             let mut broken = broken(path, place, &error);
-            if let DatasetError::Json { message, .. } = &mut broken
-                && error.is_eof()
-            {
-                message.push_str(" (each line must be one whole object)");
+            if let DatasetError::Json { message, .. } = &mut broken {
+                message.push_str(if error.is_eof() {
+                    "; each line must be one whole object"
+                } else {
+                    "; repair the line or take it out"
+                });
             }
             broken
         })?;

@@ -4,12 +4,13 @@
 
 use llmbench_core::record::{Figure, Point};
 
-use super::super::{format, text};
+use super::super::text;
 use super::canvas::Anchor;
 use super::font;
 use super::scale::Scale;
 use super::sheet::{self, MARGIN, SIZE, SMALL, Sheet, Swatch, WIDTH};
 use super::theme::Ink;
+use crate::format;
 
 const HEIGHT: f64 = 300.0;
 const LYING: f64 = 18.0;

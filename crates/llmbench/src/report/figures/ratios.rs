@@ -2,12 +2,13 @@
 
 use llmbench_core::record::{Estimate, Figure, Point};
 
-use super::super::{format, text};
+use super::super::text;
 use super::canvas::Anchor;
 use super::font;
 use super::scale::Scale;
 use super::sheet::{self, MARGIN, SIZE, SMALL, Sheet, Swatch, WIDTH};
 use super::theme::Ink;
+use crate::format;
 
 const PITCH: f64 = 20.0;
 

@@ -1,6 +1,6 @@
 //! From values to positions, and where the ticks stand.
 
-use super::super::format;
+use crate::format;
 
 /// A linear or logarithmic axis over `[low, high]`, drawn from `from` to `to`.
 #[derive(Debug, Clone)]

@@ -3,11 +3,12 @@
 use kuva::render::render::Scene;
 use llmbench_core::record::{Axis, Figure, Point, Series};
 
-use super::super::{format, text};
+use super::super::text;
 use super::canvas::{Anchor, Canvas};
 use super::font;
 use super::scale::Scale;
 use super::theme::{self, Ink, Theme};
+use crate::format;
 
 /// Width of every figure.
 pub(super) const WIDTH: f64 = 760.0;
