@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from llmbench_worker import facts
 from llmbench_worker.errors import UnavailableError
-from llmbench_worker.probes import native, truths, victim
+from llmbench_worker.probes import hold, native, truths, victim
 
 from .support import WorkerTest, needs, op
 
@@ -137,6 +138,26 @@ class Hold(ProbeTest):
             self.skipTest(f"NOT TESTED HERE: {plain[-1]['message']}")
         probed = subject.prepare("hold", op("pickle/dumps", "hold", window_ms=5), self.inputs, timing="each", check=1)
         self.assertEqual(probed[0]["hashes"], plain[0]["hashes"])
+
+    @needs_gil
+    def test_what_another_thread_holds_is_told_apart(self):
+        library, over = native.helper(), threading.Event()
+
+        def other() -> None:
+            while not over.is_set():
+                library.held.gil_spin(200_000)
+                library.released.gil_spin(200_000)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        try:
+            found = hold.measure(truths.load(None, "released").call, [None], window_ns=100_000_000).stages
+        finally:
+            over.set()
+            thread.join()
+        self.assertGreater(found["foreign_held_ns"], 5_000_000)
+        alone = hold.measure(truths.load(None, "released").call, [None], window_ns=100_000_000).stages
+        self.assertLess(alone["foreign_held_ns"], 1_000_000)
 
     def test_hooks_are_taken_out_again(self):
         library = native.helper()
