@@ -16,7 +16,7 @@ def as_json() -> str:
     for pair, entry in TABLE.items():
         lacking = next((name for name in entry.packages if find_spec(name) is None), None)
         if lacking is not None:
-            unavailable[pair] = str(missing(lacking))
+            unavailable[pair] = str(missing(entry.requirement if lacking == entry.packages[0] else lacking))
     return json.dumps(
         {
             "worker": "python",

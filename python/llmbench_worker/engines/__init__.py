@@ -24,6 +24,13 @@ class Entry:
     """Module, relative to this folder."""
     packages: tuple[str, ...]
     """The packages whose versions matter, as pip names them; the first is the one to install."""
+    version: str | None = None
+    """Of an engine that the environment need not have: the version that it was tested with (`optional/`)."""
+
+    @property
+    def requirement(self) -> str:
+        """What to tell pip to install."""
+        return f"{self.packages[0]}=={self.version}" if self.version else self.packages[0]
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,12 @@ TABLE: dict[str, Entry] = {
     "torch/pad": Entry("collate", "torch_pad", ("torch",)),
     "msgspec/msgpack.encode": Entry("handoff", "msgspec_handoff", ("msgspec",)),
     "pickle/dumps": Entry("handoff", "pickle_handoff", ()),
+    "fastokens/encode": Entry("tokenize", "fastokens_bpe", ("fastokens",), "0.3.5"),
+    "fastokens/encode_batch": Entry("tokenize", "fastokens_bpe", ("fastokens",), "0.3.5"),
+    "gigatoken/encode": Entry("tokenize", "gigatoken_bpe", ("gigatoken",), "0.10.0"),
+    "kitoken/encode": Entry("tokenize", "kitoken_engine", ("kitoken",), "0.11.1"),
+    "tokie/encode": Entry("tokenize", "tokie_engine", ("tokie",), "0.1.4"),
+    "minijinja/render": Entry("template", "minijinja_template", ("minijinja",), "3.1.0"),
     # Calls that hold the GIL for a known share of their time, to calibrate the probes.
     **{
         f"probe/{call_path}": Entry("probe", ".probes.truths", ())
@@ -131,7 +144,7 @@ class Engines:
             module = import_module(f".{entry.module}", __package__)
             loaded = module.load(self._model, pair.partition("/")[2])
         except ImportError as error:
-            raise missing(entry.packages[0] if entry.packages else pair, error) from error
+            raise missing(entry.requirement if entry.packages else pair, error) from error
         except BaseException as error:
             if isinstance(error, UnavailableError) or not is_caught(error):
                 raise
