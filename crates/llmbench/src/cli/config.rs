@@ -96,11 +96,7 @@ impl RunConfig {
         };
         let experiments: Vec<ExperimentSpec> =
             spec.select(&wanted).map_err(Failure::usage)?.into_iter().cloned().collect();
-        let more = experiments.iter().filter_map(|experiment| {
-            let of_profile = if quick { &experiment.quick } else { &experiment.full };
-            of_profile.budget_s
-        });
-        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s + more.sum::<f64>());
+        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s);
         let from_args = override_of(args)?;
         let settings = experiments
             .iter()

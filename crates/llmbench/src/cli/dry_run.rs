@@ -20,10 +20,8 @@ use crate::suites::settings::PlanContext;
 pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<Exit, Failure> {
     let found = subjects::expected(config);
     let name = config.model.clone().unwrap_or_else(|| setup::BUILT_IN.to_owned());
-    let (workers, drivers) = subjects::planned_subjects(&found);
     let context = PlanContext {
-        subjects: workers,
-        drivers,
+        subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
         cores: machine.effective_cores,
         tiktoken: name == setup::BUILT_IN,
         workload: config.workload.clone(),

@@ -156,10 +156,8 @@ impl<'a> Session<'a> {
         let model = setup::model(config.model.as_deref(), &cache)?;
         let prompt = setup::ModelPrompt::load(&model, config.model.as_deref(), timestamp)?;
         let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
-        let (workers, drivers) = subjects::planned_subjects(&found);
         let context = PlanContext {
-            subjects: workers,
-            drivers,
+            subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
             cores: machine.effective_cores,
             tiktoken: model.paths.tiktoken.is_some(),
             workload: config.workload.clone(),
