@@ -37,6 +37,27 @@ class Model:
             return file.read()
 
     @cached_property
+    def tool_template(self) -> str | None:
+        """The template of requests with tools, where the model has one of its own.
+
+        It is the configuration's `tool_use`, if `template` is the configuration's `default` and not a file that takes
+        its place.
+        """
+        named = self._config.get("chat_template")
+        if isinstance(named, list):
+            named = {entry.get("name"): entry.get("template") for entry in named if isinstance(entry, dict)}
+        if not isinstance(named, dict):
+            return None
+        default, tool_use = named.get("default"), named.get("tool_use")
+        if not isinstance(default, str) or not isinstance(tool_use, str):
+            return None
+        return _plain_ends(tool_use) if _plain_ends(default) == _plain_ends(self.template) else None
+
+    @cached_property
+    def _config(self) -> dict:
+        return json.loads((self.folder / "tokenizer_config.json").read_bytes())
+
+    @cached_property
     def special_tokens(self) -> dict[str, str]:
         """Names and texts of the special tokens: the variables that a template sees beside messages and tools.
 
@@ -44,7 +65,7 @@ class Model:
         end in `_token` and hold a token, then those of `extra_special_tokens` and `model_specific_special_tokens` where
         these are objects.
         """
-        config = json.loads((self.folder / "tokenizer_config.json").read_bytes())
+        config = self._config
         further = {name: value for name, value in config.items() if name.endswith("_token")}
         for key in ("extra_special_tokens", "model_specific_special_tokens"):
             if isinstance(config.get(key), dict):
@@ -55,6 +76,10 @@ class Model:
             if text is not None:
                 tokens[name] = text
         return tokens
+
+
+def _plain_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _token_text(value: object) -> str | None:

@@ -51,6 +51,19 @@ class Templates(WorkerTest):
         self.assert_renders(template, {"messages": messages}, '[0]\n[2]\n3 False {"a": 1}')
 
     @needs("transformers", "jinja2")
+    def test_requests_with_tools_have_a_template_of_their_own_where_the_model_has_one(self):
+        named = [
+            {"name": "default", "template": "D\r\n{{ tools }}"},
+            {"name": "tool_use", "template": "T {{ tools[0] }}"},
+        ]
+        message = {"messages": [{"role": "user", "content": "x"}]}
+        tools = [{"type": "function", "function": {"name": "f"}}]
+        self.assert_renders("D\n{{ tools }}", message, "D\nNone", chat_template=named)
+        self.assert_renders("D\n{{ tools }}", {**message, "tools": tools}, f"T {tools[0]}", chat_template=named)
+        # A file of its own takes the place of all of them.
+        self.assert_renders("F", {**message, "tools": tools}, "F", chat_template=named)
+
+    @needs("transformers", "jinja2")
     def test_tojson_keeps_order_and_escapes_nothing(self):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {"z": "<&'>", "a": "é", "n": 1e22}}}]
         self.assert_renders(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, EngineError};
 use crate::parse::ChatRequest;
-use crate::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
+use crate::template::{
+    ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template, tool_use_template,
+};
 
 /// From a conversation to the text of its prompt, generation prompt included.
 pub type Render = dyn Engine<Input = Conversation, Output = String>;
@@ -13,9 +15,15 @@ pub type Render = dyn Engine<Input = Conversation, Output = String>;
 pub const ENGINE: &str = "minijinja";
 pub const CALL_PATHS: [&str; 1] = ["render"];
 
-/// A compiled chat template, shared by all threads.
+/// A model's compiled chat templates, shared by all threads.
 #[derive(Clone)]
-pub struct Template(Arc<ChatTemplate>);
+pub struct Template(Arc<Compiled>);
+
+struct Compiled {
+    default: ChatTemplate,
+    /// Of requests with tools, where the model has one of its own.
+    tool_use: Option<ChatTemplate>,
+}
 
 /// Why the template of a model folder cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +56,19 @@ impl Template {
         };
         let source = select_template(&config, file.as_deref(), false)?;
         let special = SpecialTokens::from_config(&config, None)?;
-        Ok(Self(Arc::new(ChatTemplate::compile(&source, &special, Limits::default(), timestamp)?)))
+        let compile = |source: &str| ChatTemplate::compile(source, &special, Limits::default(), timestamp);
+        let tool_use = tool_use_template(&config, &source).map(|source| compile(&source)).transpose()?;
+        Ok(Self(Arc::new(Compiled { default: compile(&source)?, tool_use })))
+    }
+
+    /// The prompt, by the template that `transformers` chooses for the request.
+    ///
+    /// # Errors
+    /// What the template raises.
+    pub fn render(&self, conversation: &Conversation) -> Result<String, TemplateError> {
+        let Compiled { default, tool_use } = self.0.as_ref();
+        let chosen = tool_use.as_ref().filter(|_| conversation.has_tools()).unwrap_or(default);
+        chosen.render(conversation, true)
     }
 
     /// The call path of that name, if there is one.
@@ -72,6 +92,6 @@ impl Engine for Minijinja {
     type Output = String;
 
     fn run(&self, conversation: &Conversation) -> Result<String, EngineError> {
-        self.0.0.render(conversation, true).map_err(EngineError::failed)
+        self.0.render(conversation).map_err(EngineError::failed)
     }
 }

@@ -21,6 +21,24 @@ fn render(template: &str, body: &str) -> Result<String, String> {
 }
 
 #[test]
+fn requests_with_tools_have_a_template_of_their_own_where_the_model_has_one() {
+    let config = r#"{"chat_template": [{"name": "default", "template": "D\r\n{{ tools }}"}, {"name": "tool_use", "template": "T {{ tools[0].function.name }}"}]}"#;
+    let plain = r#"{"messages": [{"role": "user", "content": "x"}]}"#;
+    let tools = r#"{"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function", "function": {"name": "f"}}]}"#;
+    let render = |file: Option<&str>, body: &str| {
+        let dir = folder(file, config);
+        let request = parse::call_path("serde_json.from_slice").unwrap().run(body.as_bytes()).unwrap();
+        Template::load(dir.path(), 0).unwrap().render(&conversation(&request).unwrap()).unwrap()
+    };
+    // As the resolved folder has it: the default in its file, all in the configuration.
+    assert_eq!(render(Some("D\n{{ tools }}"), plain), "D\nNone");
+    assert_eq!(render(Some("D\n{{ tools }}"), tools), "T f");
+    assert_eq!(render(None, tools), "T f");
+    // A file of its own takes the place of all of them.
+    assert_eq!(render(Some("F"), tools), "F");
+}
+
+#[test]
 fn a_plain_conversation_is_chatml() {
     let body = r#"{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "a <b> \"c\"\n"}, {"role": "assistant", "content": "d"}, {"role": "user", "content": [{"type": "text", "text": "e"}, {"type": "text", "text": "f"}]}]}"#;
     assert_eq!(

@@ -101,9 +101,13 @@ def tokenizer(model: "Model") -> Any:
 
     fix_time(model.timestamp)
     tokens = model.special_tokens
+    template = model.template
+    if model.tool_template is not None:
+        # apply_chat_template chooses by whether the request has tools.
+        template = {"default": template, "tool_use": model.tool_template}
     return made(
         tokenizer_object=Tokenizer(models.BPE()),
-        chat_template=model.template,
+        chat_template=template,
         extra_special_tokens={name: text for name, text in tokens.items() if name not in NAMED_TOKENS},
         **{name: text for name, text in tokens.items() if name in NAMED_TOKENS},
     )

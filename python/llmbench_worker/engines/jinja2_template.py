@@ -102,8 +102,14 @@ def environment(timestamp: int) -> ImmutableSandboxedEnvironment:
 
 
 def load(model: "Model", _call_path: str) -> Loaded:
-    render = environment(model.timestamp).from_string(model.template).render
+    made = environment(model.timestamp)
+    render = made.from_string(model.template).render
     special_tokens = model.special_tokens
+    if model.tool_template is not None:
+        without_tools, with_tools = render, made.from_string(model.tool_template).render
+
+        def render(*, tools: list[dict] | None, **variables: Any) -> str:
+            return (without_tools if tools is None else with_tools)(tools=tools, **variables)
 
     def call(chat: tuple[list[dict], list[dict] | None]) -> str:
         messages, tools = chat

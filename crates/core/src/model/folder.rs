@@ -111,7 +111,7 @@ fn has(other: &Option<(&str, &str)>) -> String {
 /// Reads and checks the model in `dir`. `label` is what errors call it.
 ///
 /// chat_template.jinja takes precedence over `chat_template` in tokenizer_config.json. Of several named templates the one
-/// named `default` is taken. Without a tokenizer_config.json, a model with a chat_template.jinja is still read: that is
+/// named `default` is taken; one named `tool_use` stays in the configuration, for requests with tools. Without a tokenizer_config.json, a model with a chat_template.jinja is still read: that is
 /// what `transformers` does; the template then knows no special tokens, and a note says so.
 pub fn read(dir: &Path, label: &str) -> Result<Files, FolderError> {
     let mut notes = Vec::new();
@@ -220,10 +220,12 @@ fn config_template(path: &Path, value: Value, label: &str, notes: &mut Vec<Strin
         return Err(FolderError::NoTemplate { label: label.to_owned() });
     }
     let (default, rest): (Vec<_>, Vec<_>) = named.into_iter().partition(|(name, _)| name == "default");
-    let names: Vec<String> = rest.into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = rest.into_iter().map(|(name, _)| name).collect();
     let Some((_, text)) = default.into_iter().next_back() else {
         return Err(FolderError::NoDefault { label: label.to_owned(), names });
     };
+    // Workers find it in the configuration, for requests with tools.
+    names.retain(|name| name != "tool_use");
     if !names.is_empty() {
         let others = names.join(", ");
         notes.push(format!("{label} has several chat templates; `default` is used, {others} not."));

@@ -98,6 +98,11 @@ impl Conversation {
         self.messages.len().unwrap_or(0)
     }
 
+    /// Whether the request names tools, be it none of them: then a template for tools is used where the model has one.
+    pub fn has_tools(&self) -> bool {
+        !self.tools.is_none()
+    }
+
     /// Always false: a conversation without messages cannot be built.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

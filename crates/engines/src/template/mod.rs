@@ -47,5 +47,5 @@ mod unicode;
 pub use conversation::Conversation;
 pub use engine::ChatTemplate;
 pub use error::{LimitKind, Limits, TemplateError};
-pub use select::{SpecialTokens, select_template};
+pub use select::{SpecialTokens, select_template, tool_use_template};
 pub use strftime::strftime_utc;

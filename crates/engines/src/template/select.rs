@@ -108,35 +108,55 @@ pub fn select_template(
     if let Some(text) = jinja_file {
         return Ok(text.to_owned());
     }
-    let named: Vec<(&str, &str)> = match tokenizer_config.get("chat_template") {
+    let named = match tokenizer_config.get("chat_template") {
         None | Some(Value::Null) => return Err(TemplateError::Missing),
         Some(Value::String(text)) => return Ok(text.clone()),
-        Some(Value::Array(list)) => list
+        Some(value) => named(value)?,
+    };
+    let chosen =
+        if tools { find(&named, "tool_use").or_else(|| find(&named, "default")) } else { find(&named, "default") };
+    chosen.map(str::to_owned).ok_or_else(|| {
+        let mut names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        TemplateError::NoDefault { names: names.join(", ") }
+    })
+}
+
+/// The template of requests with tools, where the model has one of its own: the config's `tool_use`, if `template` is the
+/// config's `default` and not a file that takes its place.
+pub fn tool_use_template(tokenizer_config: &Value, template: &str) -> Option<String> {
+    let named = named(tokenizer_config.get("chat_template")?).ok()?;
+    let tool_use = find(&named, "tool_use")?;
+    (plain_ends(find(&named, "default")?) == plain_ends(template)).then(|| plain_ends(tool_use))
+}
+
+/// Lines that end in a line feed alone, as Python reads a text file.
+fn plain_ends(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// Names and texts of several templates.
+fn named(value: &Value) -> Result<Vec<(&str, &str)>, TemplateError> {
+    match value {
+        Value::Array(list) => list
             .iter()
             .map(|entry| Some((entry.get("name")?.as_str()?, entry.get("template")?.as_str()?)))
             .collect::<Option<_>>()
             .ok_or_else(|| {
                 TemplateError::Config("an entry of chat_template lacks \"name\" or \"template\"".to_owned())
-            })?,
-        Some(Value::Object(map)) => map
+            }),
+        Value::Object(map) => map
             .iter()
             .map(|(name, text)| Some((name.as_str(), text.as_str()?)))
             .collect::<Option<_>>()
-            .ok_or_else(|| TemplateError::Config("an entry of chat_template is not text".to_owned()))?,
-        Some(_) => {
-            return Err(TemplateError::Config(
-                "chat_template is neither text nor a list of named templates".to_owned(),
-            ));
-        }
-    };
-    // A later entry of the same name wins, as in a Python dict.
-    let find = |wanted: &str| named.iter().rev().find(|(name, _)| *name == wanted);
-    let chosen = if tools { find("tool_use").or_else(|| find("default")) } else { find("default") };
-    chosen.map(|(_, text)| (*text).to_owned()).ok_or_else(|| {
-        let mut names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
-        names.sort_unstable();
-        TemplateError::NoDefault { names: names.join(", ") }
-    })
+            .ok_or_else(|| TemplateError::Config("an entry of chat_template is not text".to_owned())),
+        _ => Err(TemplateError::Config("chat_template is neither text nor a list of named templates".to_owned())),
+    }
+}
+
+/// A later entry of the same name wins, as in a Python dict.
+fn find<'a>(named: &[(&str, &'a str)], wanted: &str) -> Option<&'a str> {
+    named.iter().rev().find(|(name, _)| *name == wanted).map(|(_, text)| *text)
 }
 
 #[cfg(test)]
@@ -191,5 +211,16 @@ mod tests {
         assert_eq!(select_template(&only, None, true).unwrap_err(), TemplateError::NoDefault { names: "rag".into() });
         assert_eq!(select_template(&json!({}), None, false).unwrap_err(), TemplateError::Missing);
         assert!(matches!(select_template(&json!({"chat_template": 1}), None, false), Err(TemplateError::Config(_))));
+    }
+
+    #[test]
+    fn requests_with_tools_have_a_template_of_their_own_unless_a_file_took_the_place_of_all() {
+        let list = json!({"chat_template": [
+            {"name": "default", "template": "D\r\n"}, {"name": "tool_use", "template": "T\r\n"}]});
+        assert_eq!(tool_use_template(&list, "D\n").as_deref(), Some("T\n"));
+        assert_eq!(tool_use_template(&list, "F"), None);
+        assert_eq!(tool_use_template(&json!({"chat_template": "D"}), "D"), None);
+        assert_eq!(tool_use_template(&json!({"chat_template": {"default": "D"}}), "D"), None);
+        assert_eq!(tool_use_template(&json!({}), "D"), None);
     }
 }
