@@ -6,7 +6,7 @@ use crate::driver::{Mode, Run};
 use crate::lateness::{Lateness, Verdict};
 use crate::summary::{Summary, Window};
 
-/// A doubling of concurrency that gains less than this has reached the plateau.
+/// A doubling of concurrency that gains less than this over the best point so far has reached the plateau.
 pub const LEAST_GAIN: f64 = 0.05;
 
 /// So many doublings in a row must gain too little.
@@ -79,10 +79,9 @@ pub struct Capacity {
 /// That of `measure`, with the points until then lost.
 pub fn search<E>(most: usize, mut measure: impl FnMut(usize) -> Result<Point, E>) -> Result<Capacity, E> {
     let mut points: Vec<Point> = Vec::new();
-    let (mut concurrency, mut flat) = (1, 0);
+    let (mut concurrency, mut flat, mut best) = (1, 0, 0.0_f64);
     let stop = loop {
         let point = measure(concurrency)?;
-        let before = points.last().map(|last| last.throughput);
         points.push(point);
         if point.failed > MOST_FAILED {
             break Stop::Failing;
@@ -90,7 +89,9 @@ pub fn search<E>(most: usize, mut measure: impl FnMut(usize) -> Result<Point, E>
         if !point.valid {
             break Stop::Generator;
         }
-        let gained = before.is_none_or(|before| point.throughput >= before * (1.0 + LEAST_GAIN));
+        // Against the best so far: what only makes up for a bad point is no gain.
+        let gained = point.throughput >= best * (1.0 + LEAST_GAIN);
+        best = best.max(point.throughput);
         flat = if gained { 0 } else { flat + 1 };
         if flat == FLAT_DOUBLINGS {
             break Stop::Flat;
@@ -141,6 +142,13 @@ mod tests {
         let capacity = found(64, |concurrency| [100.0, 102.0, 200.0, 201.0, 199.0][concurrency.ilog2() as usize]);
         assert_eq!((visited(&capacity), capacity.stop), (vec![1, 2, 4, 8, 16], Stop::Flat));
         assert_eq!((capacity.plateau, capacity.knee), (Some(200.0), Some(4)));
+    }
+
+    #[test]
+    fn a_bad_point_does_not_make_the_next_one_a_gain() {
+        let capacity = found(64, |concurrency| [100.0, 200.0, 150.0, 190.0, 500.0][concurrency.ilog2() as usize]);
+        assert_eq!((visited(&capacity), capacity.stop), (vec![1, 2, 4, 8], Stop::Flat));
+        assert_eq!(capacity.plateau, Some(195.0));
     }
 
     #[test]

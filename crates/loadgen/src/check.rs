@@ -6,7 +6,7 @@ const P3: u64 = 0x1656_67B1_9E37_79F9;
 const P4: u64 = 0x85EB_CA77_C2B2_AE63;
 const P5: u64 = 0x27D4_EB2F_1656_67C5;
 
-/// XXH64 with seed 0 (the algorithm of the xxHash specification, doc/xxhash_spec.md). It takes under 1 µs for 8 kB, so that it can
+/// XXH64 with seed 0 (the algorithm of the xxHash specification, doc/xxhash_spec.md). It takes 1-2 µs for 8 kB, so that it can
 /// run between two sends; it is no protection against somebody who constructs collisions.
 pub fn check(bytes: &[u8]) -> u64 {
     let (stripes, mut rest) = bytes.split_at(bytes.len() / 32 * 32);

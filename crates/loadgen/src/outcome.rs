@@ -73,7 +73,8 @@ pub struct Record {
     pub released_ns: u64,
     /// When its bytes were first offered to the socket.
     pub began_ns: u64,
-    /// When its last byte was written. Later than `began_ns` by more than the write where the server did not read.
+    /// When its last byte was written. Later than `began_ns` by more than the write where the server did not read; equal to
+    /// `done_ns` where the server answered before it had read all.
     pub sent_ns: u64,
     /// When the first byte of its answer was read.
     pub first_byte_ns: u64,

@@ -7,7 +7,8 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::{Control, Options, Run, run_closed, run_open};
 use loadgen::lateness::{Lateness, Reason, Verdict};
 use loadgen::outcome::{ErrorClass, Outcome, Verification};
-use loadgen::transport::Sockets;
+use loadgen::transport::{Endpoint, SocketOptions, Sockets};
+use std::io::{Read, Write};
 
 const MS: u64 = 1_000_000;
 
@@ -120,6 +121,28 @@ fn what_a_dead_server_wrote_is_read_to_the_end() {
     let run = run_open(server.transport(), &payloads, &schedule, None, &one_connection(), &Control::default()).unwrap();
     let found = Verification::of(&run.records, &run.strays, &expected(&payloads));
     assert_eq!((found.matched, run.errors.count(ErrorClass::Reset)), (2, 1), "{:?}", run.errors);
+}
+
+#[test]
+fn an_answer_may_come_before_the_request_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let payloads = [vec![1_u8; 4 << 20]];
+    let right = common::frame(0, &common::prepared(0, 1, &common::content(&payloads[0])));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+        stream.write_all(&right).unwrap();
+        // Keeps the connection without reading more.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    });
+    let transport = Sockets::new(Endpoint::Unix(path), SocketOptions::default()).unwrap();
+    let schedule = Schedule::new(vec![0], None).unwrap();
+    let run = run_open(transport, &payloads, &schedule, None, &one_connection(), &Control::default()).unwrap();
+    let record = run.records[0];
+    assert!(record.is_ok() && record.held_back, "{record:?}");
+    assert_eq!((record.sent_ns, record.service_latency_ns()), (record.done_ns, 0));
 }
 
 #[test]

@@ -192,6 +192,10 @@ impl<'a, T: Transport, P: AsRef<[u8]>> Flight<'a, T, P> {
             Event::Done { id, first_byte_ns, done_ns, answer } => {
                 let Some(record) = self.pending(id) else { return self.stray(Some(id)) };
                 (record.first_byte_ns, record.done_ns) = (first_byte_ns, done_ns);
+                // The server answered before it had read the whole request.
+                if record.sent_ns == 0 {
+                    record.sent_ns = done_ns;
+                }
                 match answer {
                     Ok(answer) => {
                         record.outcome = Outcome::Ok;

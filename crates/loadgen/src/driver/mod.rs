@@ -23,7 +23,8 @@ use crate::transport::{OpenError, Opening};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Connections that are opened before the clock starts. A closed loop over HTTP needs as many as its concurrency; frames
-    /// need few: each carries any number of requests, and each has a socket buffer of its own.
+    /// need few: each carries any number of requests, and each has a socket buffer of its own. Where several processes accept on
+    /// one port the system deals connections out at random: give several for each process, or some get more than their share.
     pub connections: usize,
     /// A request without an answer this long after its bytes were first offered has failed, ns.
     pub timeout_ns: u64,

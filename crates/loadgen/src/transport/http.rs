@@ -202,6 +202,7 @@ fn too_long() -> Failure {
 mod tests {
     use super::*;
     use crate::check::check;
+    use proptest::prelude::*;
 
     fn waiting() -> Http {
         let mut http = Http::new("localhost:1", "/prepare", AnswerFormat::Opaque, false);
@@ -265,6 +266,23 @@ mod tests {
         }
         let endless = [b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'a'; LONGEST_HEAD]].concat();
         assert_eq!(feed(&endless, endless.len()).unwrap_err().class, ErrorClass::Protocol);
+    }
+
+    proptest! {
+        /// Whatever a server sends: no panic, never more taken than there is, no answer to a request that does not wait.
+        #[test]
+        fn no_bytes_break_it(
+            start in prop::sample::select(vec!["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"]),
+            rest in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"0123af;:\r\n ".to_vec())], 0..80),
+            cut in 0_usize..100,
+        ) {
+            let stream = [start.as_bytes(), &rest].concat();
+            if let Ok((decoded, short, _)) = feed(&stream, cut.min(stream.len())) {
+                prop_assert!(decoded.len() <= 1 && decoded.iter().all(|one| one.id == 5));
+                prop_assert!(short.is_none_or(|id| id == 5 && decoded.is_empty()));
+            }
+        }
     }
 
     #[test]

@@ -314,6 +314,8 @@ impl Sockets {
             return Ok(());
         }
         if ready.writable && one.watched_for_room {
+            // Its turn depends on what follows.
+            self.free.remove(&turn(one, index));
             if let Some(began) = one.connecting_ns {
                 if let Err(error) = one.connected() {
                     let message = format!("cannot connect to {}: {error}", self.endpoint);
@@ -323,7 +325,6 @@ impl Sockets {
                 }
                 self.late.connect_ns.push(now_ns() - began);
             }
-            self.unplace(index);
             let mut sent = Vec::new();
             let flushed = self.connections[index].as_mut().map_or(Ok(()), |one| one.flush(&mut sent));
             events.extend(sent.into_iter().map(|(id, at_ns)| Event::Sent { id, at_ns }));
