@@ -5,13 +5,8 @@ use std::path::Path;
 use llmbench_core::model::hub::HubConfig;
 use llmbench_core::model::{self, Model, ModelSpec};
 use llmbench_core::plan::Plan;
-<<<<<<< Updated upstream
 use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
-use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens};
-=======
-use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadFiles};
 use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, tool_use_template};
->>>>>>> Stashed changes
 use llmbench_engines::{Tokenizer, builtin, count_tokens};
 use serde_json::Value;
 
@@ -76,27 +71,19 @@ impl ModelPrompt {
                 Failure::usage(format!("cannot read {}: {error}; remove that folder and try again", path.display()))
             })
         };
-<<<<<<< Updated upstream
         let tokenizer = Tokenizer::from_bytes(&places.tokenizer, &read(model::TOKENIZER)?).map_err(Failure::usage)?;
         let config: Value = serde_json::from_slice(&read(model::CONFIG)?)
             .map_err(|error| Failure::usage(format!("{}: {error}; correct it", places.config)))?;
         let special = SpecialTokens::from_config(&config, None)
             .map_err(|error| Failure::usage(format!("{}: {error}", model.identity.name)))?;
         let source = String::from_utf8_lossy(&read(model::TEMPLATE)?).into_owned();
-        let template = ChatTemplate::compile(&source, &special, Limits::default(), timestamp)
-            .map_err(|error| Failure::usage(format!("{}; {}", error.of(&places.template), error.remedy())))?;
-        Ok(Self { template_name: places.template, template, tokenizer })
-=======
-        let config: Value = serde_json::from_str(&read("tokenizer_config.json")?)
-            .map_err(|error| Failure::usage(format!("tokenizer_config.json: {error}")))?;
-        let special = SpecialTokens::from_config(&config, None).map_err(Failure::usage)?;
         let compile = |source: &str| {
-            ChatTemplate::compile(source, &special, Limits::default(), timestamp).map_err(Failure::usage)
+            ChatTemplate::compile(source, &special, Limits::default(), timestamp)
+                .map_err(|error| Failure::usage(format!("{}; {}", error.of(&places.template), error.remedy())))
         };
-        let source = read("chat_template.jinja")?;
+        let template = compile(&source)?;
         let tool_use = tool_use_template(&config, &source).map(|source| compile(&source)).transpose()?;
-        Ok(Self { template: compile(&source)?, tool_use, tokenizer })
->>>>>>> Stashed changes
+        Ok(Self { template_name: places.template, template, tool_use, tokenizer })
     }
 }
 
@@ -104,12 +91,8 @@ impl Prompt for ModelPrompt {
     fn render(&self, request: &Value) -> Result<String, String> {
         let tools = request.get("tools").filter(|tools| !tools.is_null());
         let conversation = Conversation::from_json(&request["messages"], tools).map_err(|error| error.to_string())?;
-<<<<<<< Updated upstream
-        self.template.render(&conversation, true).map_err(|error| error.of(&self.template_name))
-=======
         let template = self.tool_use.as_ref().filter(|_| conversation.has_tools()).unwrap_or(&self.template);
-        template.render(&conversation, true).map_err(|error| error.to_string())
->>>>>>> Stashed changes
+        template.render(&conversation, true).map_err(|error| error.of(&self.template_name))
     }
 
     fn count(&self, texts: &[String]) -> Result<Vec<usize>, String> {
