@@ -19,7 +19,7 @@ class Entry:
     """What is known about a pair without importing anything."""
 
     stage: str
-    """`parse`, `template`, `tokenize`, `collate` or `handoff`; `probe` for calls of known truth."""
+    """`parse`, `template`, `tokenize`, `collate`, `handoff`; `decode`, `json`, `probe` of what only probes look at."""
     module: str
     """Module, relative to this folder."""
     packages: tuple[str, ...]
@@ -69,6 +69,11 @@ TABLE: dict[str, Entry] = {
     "kitoken/encode": Entry("tokenize", "kitoken_engine", ("kitoken",), "0.11.1"),
     "tokie/encode": Entry("tokenize", "tokie_engine", ("tokie",), "0.1.4"),
     "minijinja/render": Entry("template", "minijinja_template", ("minijinja",), "3.1.0"),
+    # Calls that only the probes look at: no cell of their own compares their results.
+    "hf-tokenizers/decode": Entry("decode", ".probes.decoders", ("tokenizers",)),
+    "hf-tokenizers/decode_batch": Entry("decode", ".probes.decoders", ("tokenizers",)),
+    "json/json.loads": Entry("json", ".probes.json_loads", ()),
+    "orjson/orjson.loads": Entry("json", ".probes.json_loads", ("orjson",)),
     # Calls that hold the GIL for a known share of their time, to calibrate the probes.
     **{
         f"probe/{call_path}": Entry("probe", ".probes.truths", ())

@@ -154,7 +154,7 @@ def _sampler(library: Helper, interval_ns: int) -> Iterator[Samples]:
     switch_interval = sys.getswitchinterval()
     thread.start()
     try:
-        while not library.held.gil_sampling():
+        while thread.is_alive() and not library.held.gil_sampling():
             time.sleep(0.0005)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         yield samples
