@@ -6,18 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Crates whose version is told, in the order of `src/versions.rs`.
-const CRATES: [&str; 10] = [
-    "bpe",
-    "fastokens",
-    "kitoken",
-    "minijinja",
-    "minijinja-contrib",
-    "rayon",
-    "rmp",
-    "serde_json",
-    "tiktoken-rs",
-    "tokenizers",
-];
+const CRATES: [&str; 9] =
+    ["bpe", "fastokens", "kitoken", "minijinja", "rayon", "rmp", "serde_json", "tiktoken-rs", "tokenizers"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

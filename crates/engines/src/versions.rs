@@ -1,12 +1,11 @@
 //! Versions of what this binary was built from.
 
 /// Crate and version, as Cargo.lock had it at the build; `unknown` outside the workspace.
-pub const CRATES: [(&str, &str); 11] = [
+pub const CRATES: [(&str, &str); 10] = [
     ("bpe", env!("LLMBENCH_VERSION_BPE")),
     ("fastokens", env!("LLMBENCH_VERSION_FASTOKENS")),
     ("kitoken", env!("LLMBENCH_VERSION_KITOKEN")),
     ("minijinja", env!("LLMBENCH_VERSION_MINIJINJA")),
-    ("minijinja-contrib", env!("LLMBENCH_VERSION_MINIJINJA_CONTRIB")),
     ("rayon", env!("LLMBENCH_VERSION_RAYON")),
     ("rmp", env!("LLMBENCH_VERSION_RMP")),
     ("serde_json", env!("LLMBENCH_VERSION_SERDE_JSON")),
