@@ -49,7 +49,11 @@ fn timers() -> Vec<Fact> {
         Fact {
             key: "timer.loop".to_owned(),
             title: "loop turn".to_owned(),
-            value: format::duration(turn_ns as f64),
+            value: format!(
+                "{}, part of every call's time (0.1% of a call of {})",
+                format::duration(turn_ns as f64),
+                format::duration(turn_ns as f64 * 1000.0)
+            ),
             verdict: FactVerdict::Info,
             remedy: None,
         },
