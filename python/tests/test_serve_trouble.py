@@ -180,6 +180,15 @@ class NotToBeHad(ServeTest):
         self.refused("failed", "nowhere", strategy="sidecar", sidecar="rust", command=["/nowhere"])
         self.refused("unavailable", "nope/encode", pipeline={**PIPELINE, "tokenize": "nope/encode"})
 
+    def test_an_engine_that_is_not_there_is_said_by_whoever_lacks_it(self):
+        lacking = {**PIPELINE, "tokenize": "nope/encode"}
+        strategies = ["executor", "process-pool", "sidecar", *(["http-workers"] if find_spec("uvicorn") else [])]
+        for strategy in strategies:
+            with self.subTest(strategy):
+                self.refused("unavailable", "nope/encode", strategy=strategy, workers=2, pipeline=lacking)
+        if find_spec("granian"):
+            self.refused("unavailable", "nope/encode", strategy="http-workers", server="granian", pipeline=lacking)
+
     @unittest.skipIf(sys.version_info >= (3, 12), "NOT TESTED HERE: this Python has subinterpreters")
     def test_subinterpreters_need_3_12(self):
         self.refused("unavailable", "3.12", strategy="subinterpreters")
