@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::model;
 use super::shell::{Shell, code};
+use super::world::turn;
 
 const SETTINGS: &str = "quick = true\nexp = [4]\nruns = [2]\nblocks = 3\n\
     [experiment.gil-scaling.axes]\ntokens = [4000]\nturns = [1]\nthreads = [1, 2]\n\
@@ -11,6 +12,7 @@ const SETTINGS: &str = "quick = true\nexp = [4]\nruns = [2]\nblocks = 3\n\
 
 #[test]
 fn native_rows_are_measured_and_python_rows_name_the_remedy() {
+    let _turn = turn();
     let shell = Shell::new();
     model::write(&shell.path("model"), model::CHATML);
     shell.file("settings.toml", SETTINGS);
