@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn addresses() {
         let http = |host: &str, port, path: &str| Endpoint::Http { host: host.into(), port, path: path.into() };
-        assert_eq!("unix:/tmp/a".parse(), Ok(Endpoint::Unix("/tmp/a".into())));
+        assert_eq!("unix:/run/a".parse(), Ok(Endpoint::Unix("/run/a".into())));
         assert_eq!("http://127.0.0.1:8000".parse(), Ok(http("127.0.0.1", 8000, "/prepare")));
         assert_eq!("http://[::1]:8000/x/y".parse(), Ok(http("[::1]", 8000, "/x/y")));
         assert_eq!("http://[::1]/".parse(), Ok(http("[::1]", 80, "/prepare")));
