@@ -140,7 +140,7 @@ class Control:
             interpreter=facts.interpreter(),
             gil=self._server.gil(),
             build=facts.build(),
-            versions=facts.versions(sorted(set(self._server.packages()))),
+            versions=self._server.versions(),
         )
 
     async def _answer(self, kind: str) -> None:

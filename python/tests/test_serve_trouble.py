@@ -249,6 +249,8 @@ class NotToBeHad(ServeTest):
             self.assertEqual(served.process.wait(60), 0)
 
     def test_a_sidecar_by_its_command_speaks_the_same_protocol(self):
-        served = self.serve("sidecar", 2, sidecar="rust", command=CONTROL, sidecar_strategy="executor")
+        served = self.serve(
+            "sidecar", 2, sidecar="rust", command=CONTROL, sidecar_strategy="executor", sidecar_pipeline=PIPELINE
+        )
         self.assertEqual(len(served.ready["processes"]), 2)
         self.check_answers(served)

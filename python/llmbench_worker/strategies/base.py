@@ -8,9 +8,15 @@ from typing import Any
 
 from .. import facts
 from ..clock import now
+from ..engines import TABLE
 from ..errors import CellError, describe, is_caught
 from .frames import ERROR, OK, answer
 from .start import Start
+
+
+def packages(pipeline: dict[str, str]) -> list[str]:
+    """The packages whose versions matter to a pipeline."""
+    return sorted({name for pair in pipeline.values() if pair in TABLE for name in TABLE[pair].packages})
 
 
 def parse(body: bytes) -> Any:
@@ -103,9 +109,9 @@ class Strategy:
         """State of the GIL where the pipeline runs, after its imports."""
         return facts.gil()
 
-    def packages(self) -> list[str]:
-        """Further packages whose versions matter."""
-        return []
+    def versions(self) -> dict[str, str]:
+        """Package to version, of what the pipeline uses."""
+        return facts.versions(packages(self.given.pipeline))
 
 
 class Server:
@@ -133,5 +139,5 @@ class Server:
     def gil(self) -> str:
         raise NotImplementedError
 
-    def packages(self) -> list[str]:
+    def versions(self) -> dict[str, str]:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from .base import Request, Server, Strategy
 from .counters import DRAINING, Counters
 from .frames import ERROR, Splitter, answer
 from .lag import Heartbeat, summary
-from .pipeline import packages, settle_heap
+from .pipeline import settle_heap
 
 
 class Connection(asyncio.Protocol):
@@ -114,5 +114,5 @@ class Front(Server):
     def gil(self) -> str:
         return self._strategy.gil()
 
-    def packages(self) -> list[str]:
-        return packages(self._strategy.given) + self._strategy.packages()
+    def versions(self) -> dict[str, str]:
+        return self._strategy.versions()

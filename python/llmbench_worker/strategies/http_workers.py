@@ -18,9 +18,9 @@ from typing import Any
 from .. import facts
 from ..errors import FatalError, UnavailableError, missing
 from .base import Server as Base
+from .base import packages
 from .http_app import CONTROL_VAR, START_VAR
 from .lag import summary
-from .pipeline import packages
 from .start import Start
 
 POLL_S = 0.05
@@ -106,11 +106,11 @@ class Server(Base):
     def gil(self) -> str:
         return self._workers[0].hello["gil"] if self._workers else facts.gil()
 
-    def packages(self) -> list[str]:
+    def versions(self) -> dict[str, str]:
         used = [self._server]
         if self._workers:
             used += [self._workers[0].hello["http"], self._workers[0].hello["loop"]]
-        return packages(self._start) + used
+        return facts.versions(packages(self._start.pipeline) + used)
 
     def _launch(self, arguments: list[str], fds: tuple[int, ...]) -> None:
         environment = {

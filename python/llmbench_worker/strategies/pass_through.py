@@ -3,12 +3,13 @@
 import asyncio
 import json
 
+from .. import facts
 from ..clock import now
 from ..digests import ids_bytes
 from ..engines import Engines
 from ..errors import CellError, describe, is_caught
 from ..model import Model
-from .base import Request, parse
+from .base import Request, packages, parse
 from .base import Strategy as Base
 
 CHARACTERS_PER_TOKEN = 4
@@ -24,6 +25,9 @@ class Strategy(Base):
             ids = list(range(len(line) // CHARACTERS_PER_TOKEN + 1))
             self._ids(json.dumps({"prompt_token_ids": ids}).encode())
         self._call_soon = asyncio.get_running_loop().call_soon
+
+    def versions(self) -> dict[str, str]:
+        return facts.versions(packages({"collate": str(self.given.pipeline.get("collate"))}))
 
     def submit(self, request: Request) -> None:
         self._call_soon(self._serve, request)

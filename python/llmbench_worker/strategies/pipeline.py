@@ -158,11 +158,6 @@ def warm(serve: Callable[[Any], Any], start: Start) -> None:
             raise FatalError(f"a warm-up request failed: {message}")
 
 
-def packages(start: Start) -> list[str]:
-    """The packages whose versions matter to the pipeline."""
-    return sorted({name for pair in start.pipeline.values() if pair in TABLE for name in TABLE[pair].packages})
-
-
 def settle_heap() -> None:
     """Collects, and moves all that lives out of the collector's sight, as servers do once they have started."""
     gc.collect()

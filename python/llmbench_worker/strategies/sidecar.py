@@ -2,8 +2,9 @@
 
 The Python sidecar is our own server with the strategy `inline`, one process a worker; a body goes to the one that has
 the fewest under way. The Rust sidecar is one process with as many workers, given as `params.command`; it speaks the
-same protocol and the same frames, and its strategy is `params.sidecar_strategy` (`rust-threads` if that is not given).
-The event-loop lag in the stats is that of the front end.
+same protocol and the same frames, and its strategy is `params.sidecar_strategy` (`rust-threads` if that is not
+given), with the engines that Rust has for the stages. The versions in `ready` are the sidecar's. The event-loop lag
+in the stats is that of the front end.
 """
 
 import asyncio
@@ -19,22 +20,27 @@ from .base import Strategy as Base
 from .child import PYTHON, Child
 from .frames import HEADER, OK, STAMPS, Splitter
 
+RUST_PIPELINE = {"template": "minijinja/render", "tokenize": "hf-tokenizers/encode", "collate": "native/pad"}
+
 
 class Strategy(Base):
     async def start(self) -> None:
         python = self.given.choice("sidecar", "python", "rust") == "python"
         self._children: list[Child] = []
         self._links: list[Link] = []
+        pipeline = self.given.pipeline
         if python:
             command, strategy, processes, workers = PYTHON, "inline", self.given.workers, 1
         else:
             command, processes, workers = _command(self.given.params.get("command")), 1, self.given.workers
             strategy = str(self.given.params.get("sidecar_strategy", "rust-threads"))
+            pipeline = self.given.params.get("sidecar_pipeline", RUST_PIPELINE)
         starts = [
             replace(
                 self.given,
                 strategy=strategy,
                 workers=workers,
+                pipeline=pipeline,
                 params={key: value for key, value in self.given.params.items() if key == "loop"} if python else {},
                 socket=f"{self.given.socket}.{index}",
             )
@@ -64,6 +70,9 @@ class Strategy(Base):
 
     def processes(self) -> list[int]:
         return [os.getpid(), *(pid for child in self._children for pid in child.ready.get("processes", [child.pid]))]
+
+    def versions(self) -> dict[str, str]:
+        return self._children[0].ready.get("versions", {})
 
     def gil(self) -> str:
         return str(self._children[0].ready.get("gil", "none"))
