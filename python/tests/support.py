@@ -213,7 +213,13 @@ def i64(values: list[int]) -> bytes:
 class Subject:
     """The worker as a subprocess."""
 
-    def __init__(self, env: dict[str, str] | None = None, first_on_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        env: dict[str, str] | None = None,
+        first_on_path: Path | None = None,
+        program: list[str] | None = None,
+    ) -> None:
+        """`program` is the command of another worker."""
         read, write = os.pipe()
         path = os.pathsep.join(str(part) for part in (first_on_path, ROOT) if part)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLMBENCH_", "PYTHON"))}
@@ -228,7 +234,7 @@ class Subject:
         }
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the subject
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "llmbench_worker"],
+            program or [sys.executable, "-m", "llmbench_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
