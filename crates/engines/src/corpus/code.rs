@@ -3,7 +3,8 @@
 use super::english::{name, sentence, stem};
 use super::random::Random;
 
-const TYPES: &[&str] = &["int", "float", "string", "bool", "list", "u32", "Vec<u8>", "Option<String>", "number", "auto"];
+const TYPES: &[&str] =
+    &["int", "float", "string", "bool", "list", "u32", "Vec<u8>", "Option<String>", "number", "auto"];
 const OPERATORS: &[&str] = &["+", "-", "*", "/", "%", "==", "!=", "<=", ">=", "&&", "||", "<<", ">>", "^", "|"];
 
 /// A function or a piece of data, with the empty line behind it.
@@ -47,7 +48,12 @@ fn braces(random: &mut Random, text: &mut String) {
         let line = match random.below(3) {
             0 => format!("\tif ({}) {{ {}(\"{}\\n\"); }}\n", expression(random), camel(random), stem(random)),
             1 => format!("\tconst {} = {};  // {}\n", camel(random), expression(random), stem(random)),
-            _ => format!("\tfor (let i = 0; i < {}; i++) {}[i] += {};\n", literal(random), camel(random), literal(random)),
+            _ => format!(
+                "\tfor (let i = 0; i < {}; i++) {}[i] += {};\n",
+                literal(random),
+                camel(random),
+                literal(random)
+            ),
         };
         text.push_str(&line);
     }
@@ -59,9 +65,18 @@ fn rust(random: &mut Random, text: &mut String) {
     text.push_str(&format!("pub fn {}(&self, {}: {kind}) -> Result<{kind}, Error> {{\n", snake(random), snake(random)));
     for _ in 0..random.range(1, 5) {
         let line = match random.below(3) {
-            0 => format!("    let {} = self.{}.iter().map(|x| {}).collect::<Vec<_>>();\n", snake(random), snake(random), expression(random)),
+            0 => format!(
+                "    let {} = self.{}.iter().map(|x| {}).collect::<Vec<_>>();\n",
+                snake(random),
+                snake(random),
+                expression(random)
+            ),
             1 => format!("    assert!({}, \"{} {{}}\", {});\n", expression(random), stem(random), snake(random)),
-            _ => format!("    match {} {{ Some(x) => x, None => return Err(Error::{}) }};\n", snake(random), pascal(random)),
+            _ => format!(
+                "    match {} {{ Some(x) => x, None => return Err(Error::{}) }};\n",
+                snake(random),
+                pascal(random)
+            ),
         };
         text.push_str(&line);
     }
@@ -71,7 +86,13 @@ fn rust(random: &mut Random, text: &mut String) {
 fn data(random: &mut Random, text: &mut String) {
     text.push_str("{\r\n");
     for _ in 0..random.range(2, 6) {
-        text.push_str(&format!("  \"{}\": [{}, \"0x{:08X}\", {{\"{}\": null}}],\r\n", snake(random), literal(random), random.next() as u32, camel(random)));
+        text.push_str(&format!(
+            "  \"{}\": [{}, \"0x{:08X}\", {{\"{}\": null}}],\r\n",
+            snake(random),
+            literal(random),
+            random.next() as u32,
+            camel(random)
+        ));
     }
     text.push_str("}\r\n");
 }

@@ -3,7 +3,8 @@
 use super::english;
 use super::random::Random;
 
-const FACES: &[&str] = &["😀", "😂", "🥲", "😍", "🤖", "🔥", "🎉", "🚀", "🦀", "🐍", "🍕", "🌍", "🫠", "🪿", "☃", "✈", "❤", "⚡"];
+const FACES: &[&str] =
+    &["😀", "😂", "🥲", "😍", "🤖", "🔥", "🎉", "🚀", "🦀", "🐍", "🍕", "🌍", "🫠", "🪿", "☃", "✈", "❤", "⚡"];
 const PEOPLE: &[&str] = &["👍", "👋", "🙏", "👩", "👨", "🧑", "💪", "🤝", "🫶"];
 const TONES: &[&str] = &["\u{1F3FB}", "\u{1F3FC}", "\u{1F3FD}", "\u{1F3FE}", "\u{1F3FF}"];
 const JOINED: &[&str] = &["💻", "🚀", "🌾", "🎤", "⚕\u{FE0F}", "❤\u{FE0F}\u{200D}🔥", "👩\u{200D}👧\u{200D}👦"];
@@ -39,8 +40,8 @@ pub fn emoji(random: &mut Random, text: &mut String) {
 }
 
 const SPACES: &[&str] = &[
-    " ", "\t", "\n", "\r\n", "\r", "\u{A0}", "\u{B}", "\u{C}", "\u{85}", "\u{1680}", "\u{2003}", "\u{2028}", "\u{2029}",
-    "\u{202F}", "\u{205F}", "\u{3000}", "\u{200B}", "\u{FEFF}", "\u{180E}",
+    " ", "\t", "\n", "\r\n", "\r", "\u{A0}", "\u{B}", "\u{C}", "\u{85}", "\u{1680}", "\u{2003}", "\u{2028}",
+    "\u{2029}", "\u{202F}", "\u{205F}", "\u{3000}", "\u{200B}", "\u{FEFF}", "\u{180E}",
 ];
 
 /// A run of white space of up to some hundred characters, and a word behind most of them.
