@@ -157,6 +157,8 @@ pub enum ErrorKind {
     Failed,
     /// The engine or the call path is not installed here, or does not support this model. The message has the remedy.
     Unavailable,
+    /// It worked, and its output is not the right one. The message says where.
+    Mismatch,
 }
 
 /// What the worker is, after its imports.

@@ -403,6 +403,7 @@ fn status_of(error: &SubjectError) -> Status {
         SubjectError::Timeout { .. } => Status::Timeout,
         SubjectError::Cell { kind: ErrorKind::Unavailable, .. }
         | SubjectError::Fatal { kind: ErrorKind::Unavailable, .. } => Status::Unavailable,
+        SubjectError::Cell { kind: ErrorKind::Mismatch, .. } => Status::Mismatch,
         _ => Status::Error,
     }
 }

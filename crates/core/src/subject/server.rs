@@ -70,6 +70,11 @@ impl Server {
         self.done(&ServerRequest::Drain, timeout)
     }
 
+    /// What the server wrote last to its stdout or stderr, to explain what happened.
+    pub fn last_line(&self) -> Option<String> {
+        self.process.last_line()
+    }
+
     /// Asks the server to exit, and ends it with all its children if it does not.
     pub fn stop(self) {
         self.process.end(&ServerRequest::Bye);

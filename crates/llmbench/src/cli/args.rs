@@ -42,7 +42,10 @@ pub enum Verb {
     Completions { shell: clap_complete::Shell },
     /// The native worker; started by `run`.
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// `load` drives servers, `serve` is one; without it, calls are timed.
+        role: Option<String>,
+    },
 }
 
 /// `llmbench run`.
@@ -105,6 +108,10 @@ pub struct RunArgs {
     /// Length of a GPU step in ms, to compute how long the GPU idles (gpu-wait).
     #[arg(long, value_name = "MS")]
     pub gpu_step_ms: Option<f64>,
+
+    /// What an hour of one core costs, USD, for the cost of a million requests (strategies) [default: 0.04].
+    #[arg(long, value_name = "USD")]
+    pub cpu_hour_price: Option<f64>,
 
     /// Text of the generated conversations: words that people write, or random letters (worst case for caches).
     #[arg(long, value_name = "KIND", value_parser = ["words", "letters"])]

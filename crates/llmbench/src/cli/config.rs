@@ -96,7 +96,11 @@ impl RunConfig {
         };
         let experiments: Vec<ExperimentSpec> =
             spec.select(&wanted).map_err(Failure::usage)?.into_iter().cloned().collect();
-        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s);
+        let more = experiments.iter().filter_map(|experiment| {
+            let of_profile = if quick { &experiment.quick } else { &experiment.full };
+            of_profile.budget_s
+        });
+        profile.budget_s = file.budget_s.unwrap_or(profile.budget_s + more.sum::<f64>());
         let from_args = override_of(args)?;
         let settings = experiments
             .iter()
@@ -256,6 +260,14 @@ fn override_of(args: &RunArgs) -> Result<Override, Failure> {
             return Err(Failure::usage(format!("--gpu-step-ms {step} is no length of time; use milliseconds over 0")));
         }
         layer.params.insert("gpu_step_ms".to_owned(), step);
+    }
+    if let Some(price) = args.cpu_hour_price {
+        if !(price.is_finite() && price > 0.0) {
+            return Err(Failure::usage(format!(
+                "--cpu-hour-price {price} is no price; use USD an hour of one core, over 0"
+            )));
+        }
+        layer.params.insert("cpu_hour_price".to_owned(), price);
     }
     Ok(layer)
 }

@@ -20,8 +20,11 @@ use crate::suites::settings::PlanContext;
 pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<Exit, Failure> {
     let found = subjects::expected(config);
     let name = config.model.clone().unwrap_or_else(|| setup::BUILT_IN.to_owned());
+    let planned = subjects::planned_subjects(&found);
     let context = PlanContext {
-        subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
+        subjects: planned.workers,
+        drivers: planned.drivers,
+        variants: planned.variants,
         cores: machine.effective_cores,
         tiktoken: name == setup::BUILT_IN,
         workload: config.workload.clone(),

@@ -156,8 +156,11 @@ impl<'a> Session<'a> {
         let model = setup::model(config.model.as_deref(), &cache)?;
         let prompt = setup::ModelPrompt::load(&model, config.model.as_deref(), timestamp)?;
         let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
+        let planned = subjects::planned_subjects(&found);
         let context = PlanContext {
-            subjects: found.iter().map(|subject| subject.planned.clone()).collect(),
+            subjects: planned.workers,
+            drivers: planned.drivers,
+            variants: planned.variants,
             cores: machine.effective_cores,
             tiktoken: model.paths.tiktoken.is_some(),
             workload: config.workload.clone(),

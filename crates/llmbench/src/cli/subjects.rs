@@ -13,6 +13,7 @@ use super::config::RunConfig;
 use super::exit::Failure;
 use super::progress::Step;
 use crate::suites::settings::PlannedSubject;
+use crate::worker::load::{SERVER_VAR, ServerCommand};
 
 /// The sources of the Python worker.
 static WORKER: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python_worker.rs"));
@@ -46,7 +47,92 @@ pub fn find(config: &RunConfig, cache: &Path, cancelled: &dyn Fn() -> bool) -> R
             Err(reason) => missing(ids.next("python"), reason),
         });
     }
-    Ok(found)
+    Ok(with_drivers(with_variants(found)))
+}
+
+/// What planning knows of the subjects, by what they are for.
+pub struct Planned {
+    /// Workers that time calls.
+    pub workers: Vec<PlannedSubject>,
+    /// Workers that drive servers.
+    pub drivers: Vec<PlannedSubject>,
+    /// Workers that are others again with the GIL switched on.
+    pub variants: Vec<PlannedSubject>,
+}
+
+/// Parts the subjects by what they are for.
+pub fn planned_subjects(found: &[Found]) -> Planned {
+    let mut planned = Planned { workers: Vec::new(), drivers: Vec::new(), variants: Vec::new() };
+    for subject in found.iter().map(|found| found.planned.clone()) {
+        let kind = match (subject.serves.is_empty(), subject.variant_of.is_empty()) {
+            (false, _) => &mut planned.drivers,
+            (true, false) => &mut planned.variants,
+            (true, true) => &mut planned.workers,
+        };
+        kind.push(subject);
+    }
+    planned
+}
+
+/// A free-threaded interpreter again with `PYTHON_GIL=1`: the same build with the lock on.
+fn with_variants(mut found: Vec<Found>) -> Vec<Found> {
+    let variants: Vec<Found> = found
+        .iter()
+        .filter(|found| found.planned.free_threaded && found.spec.unavailable.is_none())
+        .map(|free| {
+            let mut spec = free.spec.clone();
+            spec.id = format!("{}-gil", spec.id);
+            spec.env.insert("PYTHON_GIL".to_owned(), "1".to_owned());
+            let planned = PlannedSubject { variant_of: free.spec.id.clone(), ..planned(&spec, free.planned.torch) };
+            Found { planned, spec }
+        })
+        .collect();
+    found.extend(variants);
+    found
+}
+
+/// Beside each subject one that drives servers of its kind: this binary again, which starts them.
+fn with_drivers(mut found: Vec<Found>) -> Vec<Found> {
+    let Ok(program) = std::env::current_exe() else { return found };
+    let drivers: Vec<Found> = found
+        .iter()
+        .filter(|served| served.planned.variant_of.is_empty())
+        .map(|served| {
+            let is_python = served.spec.kind == "python";
+            let command = if is_python {
+                ServerCommand {
+                    program: served.spec.program.clone(),
+                    args: vec!["-m".to_owned(), "llmbench_worker.serve".to_owned()],
+                    env: served.spec.env.clone(),
+                    python: true,
+                }
+            } else {
+                ServerCommand {
+                    program: program.clone(),
+                    args: vec!["worker".to_owned(), "serve".to_owned()],
+                    env: served.spec.env.clone(),
+                    python: false,
+                }
+            };
+            // A command is plain data, so it can be put into words.
+            let command = serde_json::to_string(&command).unwrap_or_default();
+            let spec = SubjectSpec {
+                lock: served.spec.lock.clone(),
+                unavailable: served.spec.unavailable.clone(),
+                ..worker(
+                    format!("{}-servers", served.spec.id),
+                    "load",
+                    program.clone(),
+                    vec!["worker".to_owned(), "load".to_owned()],
+                    BTreeMap::from([(SERVER_VAR.to_owned(), command)]),
+                )
+            };
+            let serves = served.spec.kind.clone();
+            Found { planned: PlannedSubject { serves, ..planned(&spec, false) }, spec }
+        })
+        .collect();
+    found.extend(drivers);
+    found
 }
 
 /// Puts the embedded Python worker into the cache; returns the folder for PYTHONPATH.
@@ -77,7 +163,7 @@ pub fn expected(config: &RunConfig) -> Vec<Found> {
             Err(reason) => missing(ids.next("python"), reason),
         });
     }
-    found
+    with_drivers(with_variants(found))
 }
 
 /// The interpreters asked for, or the default one.
@@ -129,7 +215,8 @@ fn python(
     let env = BTreeMap::from([("PYTHONPATH".to_owned(), sources.display().to_string())]);
     let args = vec!["-m".to_owned(), "llmbench_worker".to_owned()];
     let spec = SubjectSpec { lock, ..worker(id, "python", program, args, env) };
-    Ok(Found { planned: planned(&spec, torch), spec })
+    let planned = PlannedSubject { free_threaded: interpreter.free_threaded(), ..planned(&spec, torch) };
+    Ok(Found { planned, spec })
 }
 
 fn environment(interpreter: &Interpreter, cache: &Path, cancelled: &dyn Fn() -> bool) -> Result<Environment, String> {
@@ -182,7 +269,14 @@ fn missing(id: String, reason: String) -> Found {
 }
 
 fn planned(spec: &SubjectSpec, torch: bool) -> PlannedSubject {
-    PlannedSubject { id: spec.id.clone(), kind: spec.kind.clone(), torch }
+    PlannedSubject {
+        id: spec.id.clone(),
+        kind: spec.kind.clone(),
+        torch,
+        free_threaded: false,
+        serves: String::new(),
+        variant_of: String::new(),
+    }
 }
 
 /// Names of the Python subjects: `python` for one, `python-3.12` and `python-3.13t` for several.

@@ -40,8 +40,7 @@ pub fn half_widths(suite: &dyn Suite, plan: &Plan, measurements: &Measurements) 
         .filter(|(row, baseline)| usable(measurements.status(row)) && usable(measurements.status(baseline)))
         .map(|(row, baseline)| {
             let ratios: Vec<f64> = measurements.ratios(&row, &baseline).into_values().collect();
-            paired::of_ratios(&ratios, 0.95)
-                .map_or(f64::INFINITY, |paired| paired.half_width_log(0.95).exp_m1())
+            paired::of_ratios(&ratios, 0.95).map_or(f64::INFINITY, |paired| paired.half_width_log(0.95).exp_m1())
         })
         .collect()
 }

@@ -64,6 +64,12 @@ pub struct PlannedSubject {
     pub kind: String,
     /// Torch is installed there already.
     pub torch: bool,
+    /// An interpreter that can run without the GIL.
+    pub free_threaded: bool,
+    /// Of a worker that drives servers: their kind, `native` or `python`. Empty for others.
+    pub serves: String,
+    /// Of a worker that is another one again with the GIL switched on: that one's id. Empty for others.
+    pub variant_of: String,
 }
 
 impl PlanContext {
@@ -76,7 +82,12 @@ impl PlanContext {
 /// What planning knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanContext {
+    /// Workers that time calls.
     pub subjects: Vec<PlannedSubject>,
+    /// Workers that drive servers.
+    pub drivers: Vec<PlannedSubject>,
+    /// Workers that are others again with the GIL switched on, where it can be off.
+    pub variants: Vec<PlannedSubject>,
     /// Affinity ∩ cgroup quota.
     pub cores: u32,
     /// The model's vocabulary is one that tiktoken has.

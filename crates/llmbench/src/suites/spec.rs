@@ -64,6 +64,9 @@ pub struct Override {
     pub axes: BTreeMap<String, Vec<AxisValue>>,
     #[serde(default)]
     pub params: BTreeMap<String, f64>,
+    /// Wall time that the experiment adds to the profile's budget, s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_s: Option<f64>,
 }
 
 impl SuiteSpec {

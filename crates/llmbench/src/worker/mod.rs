@@ -7,15 +7,19 @@
 //! answers (own fd)  <─ [channel]  [pools]  in which threads  ─┘
 //! ```
 //!
+//! `llmbench worker load` is the worker of [`load`], which drives servers; `llmbench worker serve` is one ([`serve`](mod@serve)).
+//!
 //! The thread that serves is the one that is timed, except in `window` and `batch`, which have threads of their own.
 
 mod channel;
 pub mod clock;
 mod fault;
 mod inputs;
+pub mod load;
 mod model;
 mod ops;
 mod pools;
+mod serve;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -53,7 +57,7 @@ pub fn main() -> ExitCode {
     let started_ns = now();
     match take_over().and_then(|answers| Ok((answers, fault()?))) {
         Ok((answers, fault)) => {
-            match serve(io::stdin().lock(), answers, Setup { fault, started_ns }) {
+            match work(answers, Setup { fault, started_ns }) {
                 Ok(()) => ExitCode::SUCCESS,
                 // The parent is gone: nobody reads the answers.
                 Err(error) => {
@@ -66,6 +70,17 @@ pub fn main() -> ExitCode {
             eprintln!("{message}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// What this process is to be: `llmbench worker` times calls, `llmbench worker load` drives servers, and
+/// `llmbench worker serve` is one.
+fn work(answers: File, setup: Setup) -> io::Result<()> {
+    let requests = io::stdin().lock();
+    match env::args().nth(2).as_deref() {
+        Some("load") => load::Loader::new(Channel::new(answers), setup.started_ns)?.run(requests),
+        Some("serve") => serve::run(requests, &Channel::new(answers), setup.fault),
+        _ => serve(requests, answers, setup),
     }
 }
 

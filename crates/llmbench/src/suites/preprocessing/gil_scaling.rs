@@ -198,9 +198,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
 
 /// rate(n)/rate(1) in each run, paired round by round.
 fn speedup_by_run(input: &AnalysisInput, rows: &Rows, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
-    let at = |threads: u32| {
-        cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id))
-    };
+    let at = |threads: u32| cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id));
     let (Some(one), Some(many)) = (at(1), at(threads)) else { return BTreeMap::new() };
     input.measurements.ratios(&one.id, &many.id)
 }

@@ -2,12 +2,16 @@
 
 pub mod anatomy;
 pub mod cells;
+pub mod gil_cost;
 pub mod gil_scaling;
+mod gil_wait;
 pub mod gpu_wait;
 pub mod history_fit;
 pub mod history_tax;
 pub mod rows;
+pub mod spread;
 pub mod stacks;
+pub mod strategies;
 
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};
@@ -42,6 +46,8 @@ impl Suite for Preprocessing {
             Box::new(history_tax::HistoryTax),
             Box::new(gpu_wait::GpuWait),
             Box::new(gil_scaling::GilScaling),
+            Box::new(strategies::Strategies),
+            Box::new(gil_cost::GilCost),
         ]
     }
 
@@ -71,6 +77,6 @@ mod tests {
             suite.spec().experiments.iter().map(|experiment| experiment.name.clone()).collect();
         let coded: Vec<&str> = suite.experiments().iter().map(|experiment| experiment.name()).collect();
         assert_eq!(specified, coded);
-        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     }
 }

@@ -55,10 +55,8 @@ impl<'a> Rows<'a> {
         if let Some(twin) = input.cells().find(|cell| cell.twin_of.is_some()) {
             let runs = input.measurements.ratios(&twin.id, twin.twin_of.as_deref().unwrap_or_default()).len();
             if runs > 1 {
-                let point = Estimate {
-                    method: "aa-twin".to_owned(),
-                    ..point_only(floor, runs, rows.samples(&twin.id))
-                };
+                let point =
+                    Estimate { method: "aa-twin".to_owned(), ..point_only(floor, runs, rows.samples(&twin.id)) };
                 let baseline = twin.twin_of.clone();
                 rows.push(twin, &twin.op.name, "noise_floor", "1", Some(point)).baseline_cell_id = baseline;
             }
@@ -307,12 +305,19 @@ pub fn inverse_of(factor: f64, estimate: &Estimate) -> Estimate {
     }
 }
 
+/// The bounds of an estimate that has both.
+pub fn interval(estimate: &Estimate) -> Option<Interval> {
+    let (lower, upper) = (estimate.lower?, estimate.upper?);
+    Some(Interval { point: estimate.point, lower, upper, level: estimate.level })
+}
+
 /// `1 / estimate`.
 pub fn inverse(estimate: &Estimate) -> Estimate {
     inverse_of(1.0, estimate)
 }
 
-fn point_only(point: f64, runs: usize, samples: u32) -> Estimate {
+/// A figure of one run, or of none: without an interval.
+pub fn point_only(point: f64, runs: usize, samples: u32) -> Estimate {
     Estimate {
         point,
         lower: None,

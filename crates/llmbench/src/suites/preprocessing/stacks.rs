@@ -51,7 +51,8 @@ const PICKLE: CallPath = path("handoff", "pickle", "dumps");
 
 const SERDE: CallPath = reference("parse", "serde", "serde_json.from_slice");
 const MINIJINJA: CallPath = path("template", "minijinja", "render");
-const ENCODE: CallPath = reference("tokenize", "hf-tokenizers", "encode");
+/// The reference of all ids.
+pub const NATIVE_ENCODE: CallPath = reference("tokenize", "hf-tokenizers", "encode");
 const ENCODE_FAST: CallPath = path("tokenize", "hf-tokenizers", "encode_fast");
 const ENCODE_BATCH: CallPath = path("tokenize", "hf-tokenizers", "encode_batch");
 const NATIVE_PAD: CallPath = reference("collate", "native", "pad");
@@ -99,7 +100,7 @@ pub const STACKS: [Stack; 3] = [TRANSFORMERS, LEAN, NATIVE];
 /// Every call path of a kind of subject. `tiktoken` and `torch` are there for those that can have them.
 pub fn call_paths(kind: &str, tiktoken: bool, torch: bool) -> Vec<CallPath> {
     if kind == "native" {
-        return vec![SERDE, MINIJINJA, ENCODE, ENCODE_FAST, ENCODE_BATCH, NATIVE_PAD, RMP];
+        return vec![SERDE, MINIJINJA, NATIVE_ENCODE, ENCODE_FAST, ENCODE_BATCH, NATIVE_PAD, RMP];
     }
     let mut paths = vec![
         PYDANTIC,
