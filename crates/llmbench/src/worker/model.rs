@@ -1,12 +1,16 @@
 //! The model's tokenizer and template, and the engines that stand on them.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
 
 use llmbench_core::protocol::ModelPaths;
 use llmbench_engines::collate::Collate;
 use llmbench_engines::parse::Parse;
 use llmbench_engines::render::Render;
 use llmbench_engines::tokenize::Tokenize;
+use llmbench_engines::tokenizers::{self, Kind, Loaded};
 use llmbench_engines::{Engine, EngineError, Template, Tokenizer, catalog, collate, handoff, parse, render, tokenize};
 
 use super::channel::Channel;
@@ -21,18 +25,32 @@ pub struct Model {
     timestamp: i64,
     tokenizer: OnceCell<Result<Tokenizer, EngineError>>,
     template: OnceCell<Result<Template, EngineError>>,
+    /// Tokenizers of the other engines, each loaded when a cell of it is prepared.
+    others: RefCell<HashMap<&'static str, Result<Rc<dyn Loaded>, EngineError>>>,
     fault: Option<Fault>,
     channel: Channel,
 }
 
 impl Model {
     pub fn new(paths: ModelPaths, timestamp: i64, fault: Option<Fault>, channel: Channel) -> Self {
-        Self { paths, timestamp, tokenizer: OnceCell::new(), template: OnceCell::new(), fault, channel }
+        Self {
+            paths,
+            timestamp,
+            tokenizer: OnceCell::new(),
+            template: OnceCell::new(),
+            others: RefCell::default(),
+            fault,
+            channel,
+        }
     }
 
     /// Loads what `pairs` need. What does not load is told by the cells that need it; the others can be measured.
     pub fn load(&self, pairs: &[String]) {
-        let named = |engine: &str| pairs.iter().any(|pair| pair.split('/').next() == Some(engine));
+        // A load that is to be measured must be the first.
+        let named = |engine: &str| {
+            let other = |path: &str| path != catalog::LOAD;
+            pairs.iter().any(|pair| pair.split_once('/').is_some_and(|(name, path)| name == engine && other(path)))
+        };
         if named(tokenize::ENGINE) || ON_IDS.iter().any(|engine| named(engine)) {
             let _ = self.tokenizer();
         }
@@ -62,8 +80,29 @@ impl Model {
     }
 
     pub fn tokenize(&self, pair: &str) -> Result<Box<Tokenize>, EngineError> {
-        let path = call_path(pair, tokenize::ENGINE)?;
-        self.finish(pair, self.tokenizer()?.call_path(path))
+        match pair.split_once('/').and_then(|(engine, path)| Some((tokenizers::kind(engine)?, path))) {
+            None => Err(unknown(pair)),
+            Some((kind, path)) if kind.engine == tokenize::ENGINE => {
+                self.finish(pair, self.tokenizer()?.call_path(path))
+            }
+            Some((kind, path)) => self.finish(pair, self.other(kind)?.call_path(path)),
+        }
+    }
+
+    /// What `load` loads for that pair: an engine, and the folder of the model.
+    pub fn load_of(&self, pair: &str) -> Result<(&'static Kind, PathBuf), EngineError> {
+        let kind = pair
+            .split_once('/')
+            .filter(|(_, path)| *path == catalog::LOAD)
+            .and_then(|(engine, _)| tokenizers::kind(engine))
+            .ok_or_else(|| unknown(pair))?;
+        Ok((kind, self.paths.dir.clone()))
+    }
+
+    fn other(&self, kind: &'static Kind) -> Result<Rc<dyn Loaded>, EngineError> {
+        let mut others = self.others.borrow_mut();
+        let load = || tokenizers::load(kind.engine, &self.paths.dir).map(Rc::from);
+        others.entry(kind.engine).or_insert_with(load).clone()
     }
 
     pub fn collate(&self, pair: &str) -> Result<Box<Collate>, EngineError> {

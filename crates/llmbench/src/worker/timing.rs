@@ -4,7 +4,6 @@
 //! part of the work can be left out by the optimiser, and is freed before the next stamp: freeing belongs to the call, as in
 //! production.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::atomic::AtomicUsize;
 
@@ -13,7 +12,7 @@ use llmbench_engines::EngineError;
 
 use super::clock::now;
 use super::inputs::Extent;
-use super::ops::{Op, Produced, Stages};
+use super::ops::{Op, Produced};
 use super::window::next_turn;
 
 /// One call, and the end of its result.
@@ -46,7 +45,7 @@ pub fn time_each(op: &dyn Op, pool: usize, offset: usize, loops: u64) -> Result<
         let stages = produced.stages();
         drop(produced);
         let end_ns = now();
-        samples.push(Sample { start_ns, end_ns, calls: 1, stages: named(stages), ..Sample::default() });
+        samples.push(Sample { start_ns, end_ns, calls: 1, stages, ..Sample::default() });
     }
     Ok(samples)
 }
@@ -56,7 +55,7 @@ pub fn time_first(op: &dyn Op, index: usize) -> Result<(Sample, Produced), Engin
     let start_ns = now();
     let produced = black_box(op.call(black_box(index))?);
     let end_ns = now();
-    let stages = named(produced.stages());
+    let stages = produced.stages();
     Ok((Sample { start_ns, end_ns, calls: 1, stages, ..Sample::default() }, produced))
 }
 
@@ -77,11 +76,4 @@ pub fn call_for(duration_ns: u64, mut once: impl FnMut() -> Result<(), EngineErr
             return Ok(spent);
         }
     }
-}
-
-fn named(stages: Option<Stages>) -> BTreeMap<String, u64> {
-    let Some(Stages { template, tokenize, collate }) = stages else { return BTreeMap::new() };
-    [("template", template), ("tokenize", tokenize), ("collate", collate)]
-        .map(|(name, ns)| (name.to_owned(), ns))
-        .into()
 }

@@ -5,6 +5,7 @@
 mod batch;
 mod collate;
 mod handoff;
+mod load;
 mod parse;
 mod produced;
 mod template;
@@ -23,6 +24,7 @@ use super::inputs::Inputs;
 use super::model::Model;
 use super::pools::Pools;
 
+pub use load::Fresh;
 pub use produced::{Produced, Stages};
 
 /// An operation on one workload.
@@ -55,6 +57,10 @@ pub fn make(op: &plan::Op, inputs: &Inputs, model: &Model, pools: &mut Pools) ->
         "parse" => Arc::new(parse::Parse::new(model.parse(&pair)?, inputs)?),
         "template" => Arc::new(template::Template::new(model.render(&pair)?, inputs)?),
         "tokenize" => Arc::new(tokenize::Tokenize::new(model.tokenize(&pair)?, inputs)?),
+        "load" => {
+            let (kind, dir) = model.load_of(&pair)?;
+            Arc::new(load::Load::new(kind, dir, inputs)?)
+        }
         "collate" => {
             let ids = inputs.ids(model.tokenizer()?)?;
             Arc::new(collate::Collate::new(model.collate(&pair)?, &ids, inputs.extent, size(op, "batch", 1)?)?)
@@ -64,7 +70,7 @@ pub fn make(op: &plan::Op, inputs: &Inputs, model: &Model, pools: &mut Pools) ->
         "batch" => Arc::new(batch::Batch::new(op, inputs, model, pools.rayon(threads(op)?)?)?),
         other => {
             return Err(EngineError::Unavailable(format!(
-                "the native worker has no operation {other}; it has: parse, template, tokenize, collate, handoff, total, batch"
+                "the native worker has no operation {other}; it has: parse, template, tokenize, load, collate, handoff, total, batch"
             )));
         }
     })

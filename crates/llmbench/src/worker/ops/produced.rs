@@ -1,11 +1,15 @@
 //! What a call gives, its digest for checks and its full form for dumps.
 
+use std::collections::BTreeMap;
+
 use llmbench_core::protocol::Output;
 use llmbench_engines::EngineError;
 use llmbench_engines::collate::Collated;
 use llmbench_engines::handoff;
 use llmbench_engines::parse::ChatRequest;
 use sha2::{Digest, Sha256};
+
+use super::Fresh;
 
 /// The result of a call.
 #[expect(clippy::large_enum_variant, reason = "a box would add an allocation to the timed call")]
@@ -19,6 +23,8 @@ pub enum Produced {
     /// The bytes of a message for the engine process.
     Message(Vec<u8>),
     Batch(Collated, Stages),
+    /// A tokenizer. Its content is what it makes of the request's prompt.
+    Loaded(Box<Fresh>),
 }
 
 /// Wall time of the stages of a batch, ns.
@@ -38,6 +44,7 @@ impl Produced {
             Self::Request(request) => hash.update(said(request)),
             Self::Text(text) => hash.update(text),
             Self::Ids(ids) => hash_ids(&mut hash, ids),
+            Self::Loaded(fresh) => hash_ids(&mut hash, &fresh.ids()?),
             Self::Message(bytes) => hash_ids(&mut hash, &handoff::decode(bytes)?.prompt_token_ids),
             Self::Collated(collated) | Self::Batch(collated, _) => {
                 for value in collated.ids.iter().chain(&collated.mask) {
@@ -55,6 +62,7 @@ impl Produced {
             Self::Request(request) => Output::Text(said(request).replace('\0', "\n")),
             Self::Text(text) => Output::Text(text.clone()),
             Self::Ids(ids) => Output::Ids(ids.clone()),
+            Self::Loaded(fresh) => Output::Ids(fresh.ids()?),
             Self::Message(bytes) => Output::Ids(handoff::decode(bytes)?.prompt_token_ids),
             Self::Collated(collated) | Self::Batch(collated, _) => {
                 let ids = collated.ids.iter().map(|&id| u32::try_from(id).map_err(EngineError::failed));
@@ -63,12 +71,18 @@ impl Produced {
         })
     }
 
-    /// What the result says about its stages.
-    pub fn stages(&self) -> Option<Stages> {
-        match self {
-            Self::Batch(_, stages) => Some(*stages),
-            _ => None,
-        }
+    /// What the result says about itself, by name: the stages of a batch, ns; the memory that a load took, bytes.
+    pub fn stages(&self) -> BTreeMap<String, u64> {
+        let named: &[(&str, Option<u64>)] = match self {
+            Self::Batch(_, Stages { template, tokenize, collate }) => {
+                &[("template", Some(*template)), ("tokenize", Some(*tokenize)), ("collate", Some(*collate))]
+            }
+            Self::Loaded(fresh) => {
+                &[("rss_bytes", fresh.cost.resident_bytes), ("peak_rss_bytes", fresh.cost.peak_bytes)]
+            }
+            _ => &[],
+        };
+        named.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?))).collect()
     }
 }
 

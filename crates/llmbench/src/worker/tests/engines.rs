@@ -169,3 +169,35 @@ fn a_fault_of_another_pair_changes_nothing() {
     assert_eq!(right.len(), POOL as usize, "there are no more checks than requests in the pool");
     assert_eq!(hashes(bench.ask_with(Some("ids:hf-tokenizers/encode_fast"), prepare())), right);
 }
+
+#[test]
+fn every_tokenizer_engine_gives_the_ids_and_loads_to_give_them() {
+    let bench = Bench::tiny();
+    let wanted: Vec<String> = (0..POOL as usize).map(|index| sha_ids(&bench.ids(index))).collect();
+    for info in llmbench_engines::catalog::catalog() {
+        for path in info.call_paths.iter().filter(|_| ["tokenize", "load"].contains(&info.op)) {
+            let pair = format!("{}/{path}", info.engine);
+            let (hashes, output) = bench.outcome(op(info.op, &pair));
+            assert_eq!(hashes, wanted, "{} {pair}", info.op);
+            assert_eq!(output, Output::Ids(bench.ids(0)), "{} {pair}", info.op);
+        }
+    }
+    let message = super::error(&bench.ask(vec![bench.prepare("c", op("tokenize", "bpe/load"), Timing::Loop, 1)]));
+    assert!(message.contains("the native worker has no bpe/load"), "{message}");
+}
+
+#[test]
+fn the_first_load_of_a_process_says_what_memory_it_took() {
+    let bench = Bench::tiny();
+    let answers =
+        bench.ask(vec![bench.prepare("c", op("load", "hf-tokenizers/load"), Timing::First, 0), block("c", 1, 2)]);
+    let [sample] = samples(&answers).try_into().unwrap();
+    if cfg!(target_os = "linux") {
+        assert!(sample.stages.contains_key("rss_bytes"), "{sample:?}");
+    }
+    let hashes = answers.iter().find_map(|answer| match answer {
+        Answer::Check { hashes, .. } => Some(hashes.clone()),
+        _ => None,
+    });
+    assert_eq!(hashes, Some(vec![sha_ids(&bench.ids(2))]), "the check is what the loaded tokenizer gives");
+}
