@@ -101,7 +101,10 @@ impl ByteLevelBpe {
         if model.dropout.is_some_and(|dropout| dropout > 0.0) {
             return Err("its merges are dropped at random".to_owned());
         }
-        if [&model.continuing_subword_prefix, &model.end_of_word_suffix].iter().any(|affix| affix.as_deref().is_some_and(|text| !text.is_empty())) {
+        if [&model.continuing_subword_prefix, &model.end_of_word_suffix]
+            .iter()
+            .any(|affix| affix.as_deref().is_some_and(|text| !text.is_empty()))
+        {
             return Err("its tokens carry a prefix or suffix for their place in a word".to_owned());
         }
         if model.byte_fallback {
@@ -223,7 +226,10 @@ fn split(part: &Value) -> Result<String, String> {
     if part["behavior"] != "Isolated" || part["invert"] == true {
         return Err("its split pattern does not leave each match a piece of its own".to_owned());
     }
-    part["pattern"]["Regex"].as_str().map(str::to_owned).ok_or_else(|| "it splits the text at a fixed string".to_owned())
+    part["pattern"]["Regex"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| "it splits the text at a fixed string".to_owned())
 }
 
 #[cfg(test)]
@@ -280,7 +286,9 @@ mod tests {
         ];
         for (pointer, value, reason) in changes {
             let mut json = tiny();
-            for (name, default) in [("dropout", Value::Null), ("byte_fallback", json!(false)), ("end_of_word_suffix", json!(""))] {
+            for (name, default) in
+                [("dropout", Value::Null), ("byte_fallback", json!(false)), ("end_of_word_suffix", json!(""))]
+            {
                 json["model"][name] = default;
             }
             *json.pointer_mut(pointer).unwrap() = value;

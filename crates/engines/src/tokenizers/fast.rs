@@ -23,8 +23,7 @@ impl Loaded for Fast {
 pub fn load(path: &Path) -> Result<Box<dyn Loaded>, EngineError> {
     let json = serde_json::from_slice(&read(path)?)
         .map_err(|error| EngineError::Failed(format!("{} is not JSON: {error}; fetch it again", path.display())))?;
-    let mut tokenizer =
-        fastokens::Tokenizer::from_json(json).map_err(|error| unfit("fastokens", path, error))?;
+    let mut tokenizer = fastokens::Tokenizer::from_json(json).map_err(|error| unfit("fastokens", path, error))?;
     tokenizer.set_padding(None);
     tokenizer.set_truncation(None);
     Ok(Box::new(Fast(Arc::new(tokenizer))))

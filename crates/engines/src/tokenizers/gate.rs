@@ -30,10 +30,7 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { position, byte, reference, ids, before, after } = self;
-        write!(
-            f,
-            "id {position} (byte {byte}): {ids:?} instead of {reference:?}, between {before:?} and {after:?}"
-        )
+        write!(f, "id {position} (byte {byte}): {ids:?} instead of {reference:?}, between {before:?} and {after:?}")
     }
 }
 

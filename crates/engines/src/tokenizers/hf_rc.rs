@@ -32,8 +32,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Loaded>, EngineError> {
         tokenizers_rc::ConvertError::Io { .. } | tokenizers_rc::ConvertError::Json(_) => EngineError::failed(error),
         other => unfit("hf-tokenizers-rc", path, other),
     })?;
-    let tokenizer =
-        tokenizers_rc::from_json(&canonical).map_err(|error| unfit("hf-tokenizers-rc", path, error))?;
+    let tokenizer = tokenizers_rc::from_json(&canonical).map_err(|error| unfit("hf-tokenizers-rc", path, error))?;
     Ok(Box::new(Rc(tokenizer)))
 }
 

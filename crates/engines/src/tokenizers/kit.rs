@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use kitoken::Kitoken;
 use kitoken::convert::ConversionError;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::{Loaded, read, unfit};
 use crate::engine::{Engine, EngineError};
@@ -19,10 +22,31 @@ impl Loaded for Kit {
 }
 
 pub fn load(path: &Path) -> Result<Box<dyn Loaded>, EngineError> {
-    let bytes = read(path)?;
-    let tokenizer = Kitoken::from_tokenizers_slice(&bytes)
-        .map_err(|error: ConversionError| unfit("kitoken", path, error))?;
+    let bytes = without_limits(path, read(path)?)?;
+    let tokenizer =
+        Kitoken::from_tokenizers_slice(&bytes).map_err(|error: ConversionError| unfit("kitoken", path, error))?;
     Ok(Box::new(Kit(Arc::new(tokenizer))))
+}
+
+/// The file without the truncation and padding that it may ask for: the engine would make them a part of the tokenizer.
+/// Most files ask for none, and are not copied.
+fn without_limits(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, EngineError> {
+    #[derive(Deserialize)]
+    struct Limits {
+        truncation: Option<IgnoredAny>,
+        padding: Option<IgnoredAny>,
+    }
+    let broken = |error: serde_json::Error| {
+        EngineError::Failed(format!("{} is broken: {error}; fetch it again", path.display()))
+    };
+    let limits: Limits = serde_json::from_slice(&bytes).map_err(broken)?;
+    if limits.truncation.is_none() && limits.padding.is_none() {
+        return Ok(bytes);
+    }
+    let mut json: Value = serde_json::from_slice(&bytes).map_err(broken)?;
+    json["truncation"] = Value::Null;
+    json["padding"] = Value::Null;
+    serde_json::to_vec(&json).map_err(broken)
 }
 
 /// `Kitoken::encode` with special tokens recognised.

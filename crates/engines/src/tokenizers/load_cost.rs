@@ -39,9 +39,8 @@ pub fn load_cost(engine: &str, model: &Path) -> Result<(Box<dyn Loaded>, LoadCos
         load_ns,
         resident_bytes: growth(|memory| memory.resident),
         // A peak from before this loading says nothing about it.
-        peak_bytes: growth(|memory| memory.peak).filter(|_| {
-            before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| after.peak > before.peak)
-        }),
+        peak_bytes: growth(|memory| memory.peak)
+            .filter(|_| before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| after.peak > before.peak)),
     };
     Ok((loaded, cost))
 }

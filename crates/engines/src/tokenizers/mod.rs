@@ -72,12 +72,7 @@ impl Kind {
 
 /// All engines, the reference first.
 pub const KINDS: [Kind; 6] = [
-    Kind {
-        engine: REFERENCE,
-        call_paths: &crate::tokenize::CALL_PATHS,
-        package: "tokenizers",
-        load: Some(hf::load),
-    },
+    Kind { engine: REFERENCE, call_paths: &crate::tokenize::CALL_PATHS, package: "tokenizers", load: Some(hf::load) },
     Kind {
         engine: "hf-tokenizers-rc",
         call_paths: &["encode", "encode_into", "encode_batch"],

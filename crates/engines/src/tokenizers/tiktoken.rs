@@ -36,7 +36,8 @@ impl Loaded for Tiktoken {
 pub fn load(path: &Path) -> Result<Box<dyn Loaded>, EngineError> {
     let ByteLevelBpe { tokens, splits, nfc, added } = ByteLevelBpe::read(ENGINE, path)?;
     let [pattern] = splits.as_slice() else {
-        let reason = format!("it splits the text by {} patterns one after the other, and tiktoken by one", splits.len());
+        let reason =
+            format!("it splits the text by {} patterns one after the other, and tiktoken by one", splits.len());
         return Err(unfit(ENGINE, path, reason));
     };
     if let Some((short, long)) = ambiguous(&added) {
