@@ -1,6 +1,7 @@
 //! Emoji, white space, special tokens, random scalars, long words.
 
 use super::english;
+use super::floor_char_boundary;
 use super::random::Random;
 
 const FACES: &[&str] =
@@ -72,8 +73,8 @@ pub fn special_tokens(random: &mut Random, tokens: &[String], text: &mut String)
     };
     match random.below(10) {
         // Cut: the beginning or the end of a token is text.
-        0 => text.push_str(&token[..token.floor_char_boundary(random.below(token.len()))]),
-        1 => text.push_str(&token[token.floor_char_boundary(random.below(token.len()))..]),
+        0 => text.push_str(&token[..floor_char_boundary(token, random.below(token.len()))]),
+        1 => text.push_str(&token[floor_char_boundary(token, random.below(token.len()))..]),
         2 => text.push_str(&token.repeat(random.range(2, 5))),
         3 => text.push_str(&format!("x{token}y")),
         4 => text.push_str(&format!("  {token}\n\n")),

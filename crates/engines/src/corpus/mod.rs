@@ -101,7 +101,7 @@ pub fn text(kind: Kind, bytes: usize, seed: u64, special_tokens: &[String]) -> S
             Kind::LongWord => marks::letter(seed, &mut random, &mut text),
         }
     }
-    text.truncate(text.floor_char_boundary(bytes));
+    text.truncate(floor_char_boundary(&text, bytes));
     text
 }
 
@@ -109,4 +109,12 @@ pub fn text(kind: Kind, bytes: usize, seed: u64, special_tokens: &[String]) -> S
 pub fn texts(kind: Kind, bytes: usize, count: usize, seed: u64, special_tokens: &[String]) -> Vec<String> {
     // A multiple of three, so that all long words of a list have one shape.
     (0..count as u64).map(|index| text(kind, bytes, seed.wrapping_add(index * 3_000_003), special_tokens)).collect()
+}
+
+/// The last place at or before byte `index` where a character begins, or the text's end.
+///
+/// As `str::floor_char_boundary`, which the oldest supported compiler does not have.
+pub(crate) fn floor_char_boundary(text: &str, index: usize) -> usize {
+    // Zero is always one.
+    (0..=index.min(text.len())).rev().find(|&place| text.is_char_boundary(place)).unwrap_or(0)
 }

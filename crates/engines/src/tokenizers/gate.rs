@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::corpus::floor_char_boundary;
 use crate::engine::EngineError;
 use crate::tokenize::Tokenizer;
 
@@ -46,7 +47,7 @@ pub fn difference(reference: &Tokenizer, text: &str, ids: &[u32]) -> Result<Opti
     }
     let same = expected.iter().zip(ids).take_while(|(left, right)| left == right).count();
     // A token that is a part of a character has the whole character's offsets. Offsets are of the text as given.
-    let byte = encoding.get_offsets().get(same).map_or(text.len(), |offsets| text.floor_char_boundary(offsets.0));
+    let byte = encoding.get_offsets().get(same).map_or(text.len(), |offsets| floor_char_boundary(text, offsets.0));
     let shown = |ids: &[u32]| ids[same.min(ids.len())..].iter().take(IDS).copied().collect();
     let (before, after) = text.split_at(byte);
     let start = before.char_indices().rev().nth(SHOWN - 1).map_or(0, |(index, _)| index);

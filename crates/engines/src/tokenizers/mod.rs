@@ -52,6 +52,8 @@ pub trait Loaded: Send + Sync {
     fn call_path(&self, name: &str) -> Option<Box<Tokenize>>;
 }
 
+type Load = fn(&Path) -> Result<Box<dyn Loaded>, EngineError>;
+
 /// An engine and how it is loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
@@ -60,7 +62,7 @@ pub struct Kind {
     /// Name of the package, as [`crate::versions::of`] knows it.
     pub package: &'static str,
     /// Loads `tokenizer.json`; `None` where this build does not hold the engine.
-    load: Option<fn(&Path) -> Result<Box<dyn Loaded>, EngineError>>,
+    load: Option<Load>,
 }
 
 impl Kind {
