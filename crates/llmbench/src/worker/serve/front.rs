@@ -12,6 +12,7 @@ use llmbench_engines::EngineError;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::yield_now;
 
 use super::connection::Connection;
 use super::counters::{Counters, DRAINING};
@@ -127,6 +128,8 @@ impl Loop {
         tokio::spawn(async move { accepting.accept(&listener).await });
         tokio::spawn(async move { beating.lag.beat().await });
         while let Some(order) = orders.recv().await {
+            // One turn of the loop later, so that beats which are due count before they are asked for or forgotten.
+            yield_now().await;
             let said = match order {
                 ServerRequest::Stats => {
                     let stats = ServerStats { loop_lag: Some(self.lag.summary()), ..self.counters.stats() };
