@@ -7,6 +7,9 @@ use crate::paired::Paired;
 /// Differences below 2% are never called differences, however narrow their interval.
 pub const LEAST_FLOOR: f64 = 0.02;
 
+/// A session whose floor is higher cannot call anything equal: "the same within a factor of two" is no finding.
+pub const MOST_FLOOR: f64 = 0.2;
+
 /// What a ratio `time of the row / time of the baseline` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -14,7 +17,8 @@ pub enum Verdict {
     Faster,
     /// The adjusted interval lies wholly above `1 + floor`.
     Slower,
-    /// The unadjusted 90% interval lies inside `[1/(1 + floor), 1 + floor]` (two one-sided tests at 5%, Schuirmann 1987).
+    /// The unadjusted 90% interval lies inside `[1/(1 + floor), 1 + floor]` (two one-sided tests at 5%, Schuirmann 1987), and the
+    /// floor is at most [`MOST_FLOOR`].
     Equivalent,
     /// None of these: more runs or a quieter machine would be needed to tell.
     Inconclusive,
@@ -85,11 +89,9 @@ pub fn judge_family(family: &[Paired], floor: f64, alpha: f64) -> Vec<Judgement>
             None
         };
         let ninety = paired.at(0.90);
-        let verdict = beyond.unwrap_or(if ninety.lower >= inside_low && ninety.upper <= inside_high {
-            Verdict::Equivalent
-        } else {
-            Verdict::Inconclusive
-        });
+        let inside = ninety.lower >= inside_low && ninety.upper <= inside_high;
+        let verdict =
+            beyond.unwrap_or(if inside && floor <= MOST_FLOOR { Verdict::Equivalent } else { Verdict::Inconclusive });
         p_so_far = p_so_far.max((p_values[index] * remaining).min(1.0));
         judgements[index] = Some(Judgement { verdict, adjusted, p_adjusted: p_so_far });
     }
@@ -119,6 +121,14 @@ mod tests {
         (paired.mean_log, paired.se_log, paired.df) = (mean_log, se_log, df);
         paired.interval = paired.at(0.95);
         paired
+    }
+
+    #[test]
+    fn a_noisy_session_calls_nothing_equal() {
+        let same = [paired(0.0, 0.01, 9)];
+        assert_eq!(verdicts(&same, 0.2), [Verdict::Equivalent]);
+        assert_eq!(verdicts(&same, 0.21), [Verdict::Inconclusive]);
+        assert_eq!(verdicts(&[paired(1.0, 0.01, 9)], 0.21), [Verdict::Slower]);
     }
 
     fn verdicts(family: &[Paired], floor: f64) -> Vec<Verdict> {

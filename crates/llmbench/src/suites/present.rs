@@ -162,14 +162,18 @@ pub fn ratio_verdict(estimate: &Estimate, verdict: Verdict) -> CellValue {
     CellValue { text: format!("{} {mark}", ratio_pm(estimate)), sort: Some(estimate.point) }
 }
 
-fn plus_minus(estimate: &Estimate) -> String {
+/// ` ±2.1%`: the larger relative half of the interval; nothing without one.
+pub fn plus_minus(estimate: &Estimate) -> String {
     match (estimate.lower, estimate.upper) {
         (Some(lower), Some(upper)) if estimate.point != 0.0 => {
             let half = (upper - estimate.point).max(estimate.point - lower) / estimate.point.abs();
-            format!(
-                " ±{}",
-                if half >= 0.0995 { format!("{:.0}%", half * 100.0) } else { format!("{:.1}%", half * 100.0) }
-            )
+            // Beyond that a figure says no more than that nothing is known.
+            let half = match half {
+                _ if half >= 9.995 => ">999%".to_owned(),
+                _ if half >= 0.0995 => format!("{:.0}%", half * 100.0),
+                _ => format!("{:.1}%", half * 100.0),
+            };
+            format!(" ±{half}")
         }
         _ => String::new(),
     }
