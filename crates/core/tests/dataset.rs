@@ -183,7 +183,7 @@ impl Prompt for Plain {
 }
 
 fn spec(pool: u32, warmup: u32) -> WorkloadSpec {
-    WorkloadSpec { id: "dataset-x".into(), kind: "dataset".into(), tokens: 0, turns: 0, pool, warmup }
+    WorkloadSpec { id: "dataset-x".into(), kind: "dataset".into(), tokens: 0, turns: 0, pool, warmup, bytes: 0 }
 }
 
 fn texts(count: usize) -> String {

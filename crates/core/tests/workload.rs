@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use llmbench_core::workload::{Prompt, WorkloadError, WorkloadFiles, WorkloadSpec, build, hash};
+use llmbench_core::workload::{Corpus, Prompt, WorkloadError, WorkloadFiles, WorkloadSpec, build, build_corpus, hash};
 use serde_json::Value;
 
 /// Roles and ends are control characters; a token is five letters of a word at most, a digit, or another character.
@@ -41,7 +41,7 @@ fn count(text: &str) -> usize {
 }
 
 fn spec(kind: &str, tokens: u32, turns: u32, pool: u32, warmup: u32) -> WorkloadSpec {
-    WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind: kind.into(), tokens, turns, pool, warmup }
+    WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind: kind.into(), tokens, turns, pool, warmup, bytes: 0 }
 }
 
 fn make(spec: &WorkloadSpec, seed: u64, dir: &Path) -> Result<WorkloadFiles, WorkloadError> {
@@ -297,4 +297,64 @@ fn progress_goes_from_nothing_to_all() {
     let mut seen = Vec::new();
     build(&spec("words", 1000, 1, 70, 10), 1, &Fake, dir.path(), &mut |done, all| seen.push((done, all))).unwrap();
     assert_eq!(seen, [(0, 80), (64, 80), (80, 80)]);
+}
+
+/// Texts whose content says where they come from.
+struct Counted;
+
+impl Corpus for Counted {
+    fn texts(&self, kind: &str, bytes: u32, count: u32, seed: u64) -> Result<Vec<String>, String> {
+        if kind == "klingon" {
+            return Err("there is no such kind of text; use english".to_owned());
+        }
+        Ok((0..count).map(|index| format!("{kind} {bytes} {seed} \"{index}\"\n")).collect())
+    }
+}
+
+#[test]
+fn a_corpus_is_written_as_bare_texts_and_as_chats_of_one_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = WorkloadSpec {
+        id: "corpus-english-b40".into(),
+        kind: "corpus/english".into(),
+        bytes: 40,
+        ..spec("words", 0, 0, 3, 2)
+    };
+    let mut seen = Vec::new();
+    let files = build_corpus(&spec, 9, &Counted, dir.path(), &mut |done, of| seen.push((done, of))).unwrap();
+    let texts = texts(&files);
+    assert_eq!(texts.len(), 5);
+    assert_eq!(texts[4], "english 40 9 \"4\"\n");
+    for (request, text) in requests(&files).iter().zip(&texts) {
+        let messages = request["messages"].as_array().unwrap();
+        assert_eq!((messages.len(), messages[0]["role"].as_str()), (1, Some("user")));
+        assert_eq!(messages[0]["content"].as_str(), Some(text.as_str()));
+    }
+    assert_eq!(seen.last(), Some(&(5, 5)));
+    assert_eq!(files.sha256, hash(&files.requests, &files.texts).unwrap());
+    let again = build_corpus(&spec, 9, &Counted, &dir.path().join("again"), &mut |_, _| {}).unwrap();
+    assert_eq!(again.sha256, files.sha256);
+}
+
+#[test]
+fn a_wrong_corpus_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let corpus = WorkloadSpec { id: "c".into(), kind: "corpus/english".into(), bytes: 40, ..spec("words", 0, 0, 1, 1) };
+    let cases = [
+        (WorkloadSpec { kind: "words".into(), ..corpus.clone() }, "must be corpus/<kind>"),
+        (WorkloadSpec { kind: "corpus/klingon".into(), ..corpus.clone() }, "no such kind of text"),
+        (WorkloadSpec { bytes: 0, ..corpus.clone() }, "bytes must be at least 1"),
+        (WorkloadSpec { pool: 0, ..corpus }, "pool must be at least 1"),
+    ];
+    for (spec, reason) in cases {
+        let error = build_corpus(&spec, 1, &Counted, dir.path(), &mut |_, _| {}).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn the_size_in_bytes_is_written_only_of_a_corpus() {
+    let words = serde_json::to_string(&spec("words", 1000, 1, 1, 1)).unwrap();
+    assert!(!words.contains("bytes"), "{words}");
+    assert_eq!(serde_json::from_str::<WorkloadSpec>(&words).unwrap().bytes, 0);
 }

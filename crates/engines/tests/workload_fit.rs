@@ -72,7 +72,7 @@ impl Model {
 fn worst(model: &Model, kind: &str, tokens: u32, turns: u32) -> Result<f64, WorkloadError> {
     let dir = tempfile::tempdir().unwrap();
     let (pool, warmup) = if tokens > 10_000 { (1, 1) } else { (4, 2) };
-    let spec = WorkloadSpec { id: "w".to_owned(), kind: kind.to_owned(), tokens, turns, pool, warmup };
+    let spec = WorkloadSpec { id: "w".to_owned(), kind: kind.to_owned(), tokens, turns, pool, warmup, bytes: 0 };
     let files = build(&spec, 7, model, dir.path(), &mut |_, _| {})?;
     let requests = std::fs::read_to_string(&files.requests).unwrap();
     let mut worst: f64 = 0.0;

@@ -1,7 +1,7 @@
 //! What the subjects are given to work on: conversations from a seed, or real ones, written once and read by everyone.
 //!
 //! [`build`] makes them of words (or letters) so that each rendered prompt has the token count asked for; [`dataset`] and
-//! [`build_dataset`] take them from a file. Both write the same two files.
+//! [`build_dataset`] take them from a file; [`build_corpus`] takes bare texts from the caller. All write the same two files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ mod build;
 mod closed;
 mod code;
 mod conversation;
+mod corpus;
 mod dataset;
 mod files;
 mod fine;
@@ -24,6 +25,7 @@ mod rng;
 mod topic;
 
 pub use build::build;
+pub use corpus::{CORPUS, Corpus, build_corpus};
 pub use dataset::{
     Dataset, DatasetError, DatasetFormat, DatasetSummary, OnTemplateError, Place, Sample, build_dataset, dataset,
     dataset_sample,
@@ -35,16 +37,24 @@ pub use files::hash;
 pub struct WorkloadSpec {
     /// `words-t1000-n1`: kind, tokens, turns.
     pub id: String,
-    /// `words` (words that people write), `letters` (random letters, the worst case for caches) or `dataset`.
+    /// `words` (words that people write), `letters` (random letters, the worst case for caches), `dataset`, or
+    /// `corpus/<kind of text>`: bare texts of a size in bytes.
     pub kind: String,
-    /// Tokens of each rendered prompt by the model's own tokenizer, within 1%. 0 for a dataset.
+    /// Tokens of each rendered prompt by the model's own tokenizer, within 1%. 0 for a dataset and a corpus.
     pub tokens: u32,
-    /// Turns of each conversation. 0 for a dataset.
+    /// Turns of each conversation. 0 for a dataset and a corpus.
     pub turns: u32,
     /// Requests that are measured.
     pub pool: u32,
     /// Further requests, of disjoint text, for warming up.
     pub warmup: u32,
+    /// Bytes (UTF-8) of each text of a corpus. 0 for all other kinds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The model's template and tokenizer, as the caller has them.
@@ -73,7 +83,7 @@ pub struct WorkloadFiles {
     pub texts: PathBuf,
     /// Lower-case hex SHA-256 over the bytes of `requests` and then those of `texts`.
     pub sha256: String,
-    /// Tokens of the rendered prompts, pool and warm-up.
+    /// Tokens of the rendered prompts, pool and warm-up. Zeros for a corpus, whose texts are not counted.
     pub tokens: Summary,
     /// Requests of a dataset that were left out because the template raised.
     pub skipped: u32,

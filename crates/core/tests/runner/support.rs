@@ -95,6 +95,7 @@ pub fn plan(subjects: Vec<SubjectSpec>, cells: Vec<Cell>) -> Plan {
             turns: 1,
             pool: 8,
             warmup: 2,
+            bytes: 0,
         }],
         cells,
         runs: Runs { looks: vec![3], target_share: 0.8, target_half_width: 0.05, budget_s: 600.0, blocks: 3 },

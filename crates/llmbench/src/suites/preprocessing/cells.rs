@@ -31,10 +31,11 @@ pub fn workload(context: &PlanContext, tokens: u32, turns: u32) -> WorkloadSpec 
             turns: 0,
             pool: POOL,
             warmup: 8,
+            bytes: 0,
         };
     }
     let kind = context.workload.clone();
-    WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind, tokens, turns, pool, warmup }
+    WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind, tokens, turns, pool, warmup, bytes: 0 }
 }
 
 /// The points of the axes `tokens` and `turns` with their workloads; a dataset is one point, whatever its sizes are.
