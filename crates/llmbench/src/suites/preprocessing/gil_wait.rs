@@ -10,7 +10,7 @@ use queuesim::machine::{Kind, LockRules, Phase, SWITCH_INTERVAL_NS};
 use queuesim::pipeline::FrontEnd;
 use queuesim::{Arrivals, QueueError, Simulation, Window};
 
-use super::gil_cost::Hold;
+use super::gil_hold::Hold;
 use super::rows::{self, Rows};
 use crate::format;
 use crate::suites::AnalysisInput;

@@ -2,8 +2,16 @@
 
 pub mod anatomy;
 pub mod cells;
+mod engine_cells;
+mod engine_tables;
+pub mod engines;
+mod exponent;
+mod gil_builds;
 pub mod gil_cost;
+mod gil_curve;
+mod gil_hold;
 pub mod gil_scaling;
+mod gil_victim;
 mod gil_wait;
 pub mod gpu_wait;
 pub mod history_fit;
@@ -48,6 +56,7 @@ impl Suite for Preprocessing {
             Box::new(gil_scaling::GilScaling),
             Box::new(strategies::Strategies),
             Box::new(gil_cost::GilCost),
+            Box::new(engines::Engines),
         ]
     }
 
@@ -77,6 +86,6 @@ mod tests {
             suite.spec().experiments.iter().map(|experiment| experiment.name.clone()).collect();
         let coded: Vec<&str> = suite.experiments().iter().map(|experiment| experiment.name()).collect();
         assert_eq!(specified, coded);
-        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
     }
 }
