@@ -133,7 +133,9 @@ fn models() -> Option<(Vec<String>, Option<tempfile::TempDir>)> {
         _ => {
             let unpack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models/unpack");
             if !unpack.is_file() {
-                environment::skipped("set LLMBENCH_TEST_MODELS to a folder of model folders to compare their templates");
+                environment::skipped(
+                    "set LLMBENCH_TEST_MODELS to a folder of model folders to compare their templates",
+                );
                 return None;
             }
             let made = tempfile::tempdir().expect("a temporary folder");

@@ -82,7 +82,11 @@ impl ChatTemplate {
         let root = Value::from_object(root);
         match run(&self.env, root.clone()) {
             Ok(text) if text.len() <= self.limits.output_bytes => Ok(text),
-            Ok(_) => Err(TemplateError::Limit { line: 0, limit: LimitKind::Output, allowed: self.limits.output_bytes as u64 }),
+            Ok(_) => Err(TemplateError::Limit {
+                line: 0,
+                limit: LimitKind::Output,
+                allowed: self.limits.output_bytes as u64,
+            }),
             Err(error) => Err(self.explain(error, root)),
         }
     }

@@ -46,7 +46,10 @@ impl Model {
 
     /// Loads what `pairs` need. What does not load is told by the cells that need it; the others can be measured.
     pub fn load(&self, pairs: &[String]) {
-        // A load that is to be measured must be the first.
+        // A load that is to be measured must be the first; what else is asked for is loaded when a cell of it is prepared.
+        if pairs.iter().any(|pair| pair.ends_with(&format!("/{}", catalog::LOAD))) {
+            return;
+        }
         let named = |engine: &str| {
             let other = |path: &str| path != catalog::LOAD;
             pairs.iter().any(|pair| pair.split_once('/').is_some_and(|(name, path)| name == engine && other(path)))
