@@ -105,7 +105,7 @@ impl Run {
         outcome::write(&measured.folder, &info, &results, !args.no_plots)?;
         let exit = match measured.stopped {
             Stopped::Interrupted => Exit::Interrupted,
-            _ => outcome::exit(&info, &results),
+            _ => outcome::exit(measured.suite.as_ref(), &info, &results),
         };
         Ok(Finished { folder: measured.folder.path().to_owned(), info, results, exit })
     }

@@ -35,6 +35,8 @@ pub enum Verb {
     Doctor(DoctorArgs),
     /// Render the report of a run folder again, without measuring.
     Report(ReportArgs),
+    /// Rank the engines of a run over the texts on which all of them are right.
+    Rank(RankArgs),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"
@@ -190,6 +192,37 @@ pub struct ReportArgs {
     /// Draw no figures.
     #[arg(long)]
     pub no_plots: bool,
+}
+
+/// `llmbench rank`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  llmbench rank\n  llmbench rank latest --subject native\n  llmbench rank latest --baseline tiktoken-rs\n  llmbench rank latest --op template --json"
+)]
+pub struct RankArgs {
+    /// A run folder, or `latest`.
+    #[arg(default_value = "latest")]
+    pub run: PathBuf,
+
+    /// The experiment whose cells are ranked.
+    #[arg(long, value_name = "EXP", default_value = "engines")]
+    pub experiment: String,
+
+    /// What the engines do.
+    #[arg(long, value_name = "OP", default_value = "tokenize", value_parser = ["tokenize", "template"])]
+    pub op: String,
+
+    /// Compare with this engine: ENGINE, ENGINE/CALL_PATH or SUBJECT:ENGINE/CALL_PATH.
+    #[arg(long, value_name = "ENGINE")]
+    pub baseline: Option<String>,
+
+    /// Rank only what ran in this subject: native, python.
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A list of axis values as one argument.

@@ -46,7 +46,9 @@ pub fn text(plan: &Plan, config: &RunConfig) -> String {
         let _ = writeln!(out, "subject    {}{missing}", subject.id);
     }
     for workload in &plan.workloads {
-        let shape = if workload.tokens == 0 {
+        let shape = if workload.bytes > 0 {
+            format!(", {} each", format::bytes(u64::from(workload.bytes)))
+        } else if workload.tokens == 0 {
             String::new()
         } else {
             let turns = if workload.turns == 1 { "turn" } else { "turns" };

@@ -10,6 +10,7 @@ pub mod files;
 pub mod list;
 pub mod outcome;
 pub mod progress;
+pub mod rank;
 pub mod report;
 pub mod run;
 pub mod setup;
@@ -39,7 +40,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::Success.into();
         }
     };
-    if let Verb::Worker = cli.verb {
+    if let Verb::Worker { .. } = cli.verb {
         return crate::worker::main();
     }
     log_to_stderr(cli.verbose);
@@ -58,12 +59,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::List(args) => list::list(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Report(args) => report::report(&args),
+        Verb::Rank(args) => rank::rank(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);
             console::print(&String::from_utf8_lossy(&script))
         }
-        Verb::Worker => Err(Failure::bug("the worker has its own way in")),
+        Verb::Worker { .. } => Err(Failure::bug("the worker has its own way in")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use llmbench_core::folder::RunFolder;
 use llmbench_core::measurements::Measurements;
-use llmbench_core::record::{Results, RunInfo, Status};
+use llmbench_core::record::{Record, Results, RunInfo, Status};
 
 use super::args::RunArgs;
 use super::console;
@@ -23,7 +23,7 @@ pub fn report(suite: &dyn Suite, folder: &RunFolder, args: &RunArgs) -> Result<E
     print(&results, &info)?;
     written?;
     eprintln!("report: {}", folder.path().join("report.html").display());
-    Ok(exit(&info, &results))
+    Ok(exit(suite, &info, &results))
 }
 
 /// The sentence for a disk that was full before all runs were made.
@@ -83,11 +83,15 @@ fn tables(results: &Results, info: &RunInfo) -> String {
 }
 
 /// The exit code that the rows ask for. In experiments that compare engines a mismatch is a result; here engines must agree.
-pub fn exit(info: &RunInfo, results: &Results) -> Exit {
+pub fn exit(suite: &dyn Suite, info: &RunInfo, results: &Results) -> Exit {
     let any = |wanted: &[Status]| results.records.iter().any(|record| wanted.contains(&record.status));
+    let compares_engines = |record: &Record| {
+        suite.spec().experiments.iter().any(|spec| spec.name == record.experiment && spec.mismatch_is_result)
+    };
+    let disagree = results.records.iter().any(|record| record.status == Status::Mismatch && !compares_engines(record));
     let required_missing =
         info.plan.subjects.iter().any(|subject| subject.unavailable.as_ref().is_some_and(|u| u.required));
-    if any(&[Status::Mismatch]) {
+    if disagree {
         Exit::Mismatch
     } else if required_missing || any(&[Status::Error, Status::Timeout]) {
         Exit::CellsFailed

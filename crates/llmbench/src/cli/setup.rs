@@ -5,9 +5,10 @@ use std::path::Path;
 use llmbench_core::model::hub::HubConfig;
 use llmbench_core::model::{self, Model, ModelSpec};
 use llmbench_core::plan::Plan;
-use llmbench_core::workload::{self, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
+use llmbench_core::workload::{self, CORPUS, Corpus, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
 use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, tool_use_template};
-use llmbench_engines::{Tokenizer, builtin, count_tokens};
+use llmbench_engines::{Tokenizer, builtin, corpus, count_tokens};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::RunConfig;
@@ -55,6 +56,8 @@ pub struct ModelPrompt {
     /// Of requests with tools, where the model has one of its own.
     tool_use: Option<ChatTemplate>,
     tokenizer: Tokenizer,
+    /// Tokens that are no text: what a corpus writes into some of its texts.
+    added_tokens: Vec<String>,
 }
 
 impl ModelPrompt {
@@ -71,7 +74,11 @@ impl ModelPrompt {
                 Failure::usage(format!("cannot read {}: {error}; remove that folder and try again", path.display()))
             })
         };
-        let tokenizer = Tokenizer::from_bytes(&places.tokenizer, &read(model::TOKENIZER)?).map_err(Failure::usage)?;
+        let definition = read(model::TOKENIZER)?;
+        let tokenizer = Tokenizer::from_bytes(&places.tokenizer, &definition).map_err(Failure::usage)?;
+        let added: AddedTokens = serde_json::from_slice(&definition)
+            .map_err(|error| Failure::usage(format!("{}: {error}; correct it", places.tokenizer)))?;
+        let added_tokens = added.added_tokens.into_iter().map(|token| token.content).collect();
         let config: Value = serde_json::from_slice(&read(model::CONFIG)?)
             .map_err(|error| Failure::usage(format!("{}: {error}; correct it", places.config)))?;
         let special = SpecialTokens::from_config(&config, None)
@@ -83,7 +90,7 @@ impl ModelPrompt {
         };
         let template = compile(&source)?;
         let tool_use = tool_use_template(&config, &source).map(|source| compile(&source)).transpose()?;
-        Ok(Self { template_name: places.template, template, tool_use, tokenizer })
+        Ok(Self { template_name: places.template, template, tool_use, tokenizer, added_tokens })
     }
 }
 
@@ -97,6 +104,30 @@ impl Prompt for ModelPrompt {
 
     fn count(&self, texts: &[String]) -> Result<Vec<usize>, String> {
         count_tokens(&self.tokenizer, texts).map_err(|error| error.to_string())
+    }
+}
+
+/// The part of a tokenizer.json that names the added tokens.
+#[derive(Deserialize)]
+struct AddedTokens {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    content: String,
+}
+
+/// The texts of the engine comparison, with the model's own special tokens.
+impl Corpus for ModelPrompt {
+    fn texts(&self, kind: &str, bytes: u32, count: u32, seed: u64) -> Result<Vec<String>, String> {
+        let known = corpus::Kind::ALL.map(corpus::Kind::name).join(", ");
+        let kind = corpus::Kind::from_name(kind)
+            .ok_or_else(|| format!("there is no kind of text {kind:?}; there are: {known}"))?;
+        // Long words of random letters, whatever the seed: the shapes that repeat are one word for all caches.
+        let seed = seed.wrapping_mul(3).wrapping_add(1);
+        Ok(corpus::texts(kind, bytes as usize, count as usize, seed, &self.added_tokens))
     }
 }
 
@@ -164,6 +195,7 @@ pub fn workloads(
         step.detail(&spec.id);
         let mut progress = |done: u32, _of: u32| step.at(before + u64::from(done), requests);
         let files = match &config.dataset {
+            _ if spec.kind.starts_with(CORPUS) => workload::build_corpus(spec, plan.seed, prompt, dir, &mut progress),
             Some(path) => {
                 // Some are refused by the template, so more are kept than are needed.
                 let keep = KEEP_FACTOR * (spec.pool + spec.warmup) as usize;

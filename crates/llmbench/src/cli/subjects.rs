@@ -248,7 +248,6 @@ fn worker(id: String, kind: &str, program: PathBuf, args: Vec<String>, more: BTr
         ("RAYON_NUM_THREADS", "1"),
         ("OMP_NUM_THREADS", "1"),
         ("FASTOKENS_BPE_THREADS", "1"),
-        ("FASTOKENS_BPE_THREADS", "1"),
         ("HF_HUB_OFFLINE", "1"),
         ("TZ", "UTC"),
     ]

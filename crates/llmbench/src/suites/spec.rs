@@ -42,6 +42,9 @@ pub struct ExperimentSpec {
     pub question: String,
     /// `lower` or `higher`.
     pub better: String,
+    /// Takes so long that it runs only where it is asked for.
+    #[serde(default)]
+    pub only_by_name: bool,
     pub axes: BTreeMap<String, Vec<AxisValue>>,
     #[serde(default)]
     pub params: BTreeMap<String, f64>,
@@ -50,6 +53,9 @@ pub struct ExperimentSpec {
     pub optional_params: Vec<String>,
     pub method: Vec<String>,
     pub threats: Vec<String>,
+    /// Engines are what is compared: output that differs is a result and no failure of the run.
+    #[serde(default)]
+    pub mismatch_is_result: bool,
     #[serde(default)]
     pub quick: Override,
     #[serde(default)]
@@ -69,6 +75,9 @@ pub struct Override {
     pub budget_s: Option<f64>,
 }
 
+/// What stands for every experiment.
+const ALL: &str = "all";
+
 impl SuiteSpec {
     /// Reads the text of a `suite.toml`.
     ///
@@ -78,12 +87,14 @@ impl SuiteSpec {
         toml::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// The experiments asked for, by number or name, in the suite's order; all of them for an empty list.
+    /// The experiments asked for, by number or name, in the suite's order. `all` are all of them; an empty list those that are
+    /// not [`ExperimentSpec::only_by_name`].
     ///
     /// # Errors
     /// A sentence with the nearest name for one that is not there.
     pub fn select(&self, wanted: &[String]) -> Result<Vec<&ExperimentSpec>, String> {
-        for want in wanted {
+        let all = wanted.iter().any(|want| want == ALL);
+        for want in wanted.iter().filter(|want| *want != ALL) {
             if !self.experiments.iter().any(|experiment| experiment.is(want)) {
                 let names: Vec<String> = self.experiments.iter().map(|experiment| experiment.name.clone()).collect();
                 let numbers: Vec<String> =
@@ -96,7 +107,9 @@ impl SuiteSpec {
                 ));
             }
         }
-        let asked = |experiment: &&ExperimentSpec| wanted.is_empty() || wanted.iter().any(|want| experiment.is(want));
+        let asked = |experiment: &&ExperimentSpec| {
+            all || (wanted.is_empty() && !experiment.only_by_name) || wanted.iter().any(|want| experiment.is(want))
+        };
         Ok(self.experiments.iter().filter(asked).collect())
     }
 }

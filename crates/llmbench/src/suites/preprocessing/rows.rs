@@ -333,6 +333,7 @@ pub fn point_only(point: f64, runs: usize, samples: u32) -> Estimate {
 fn package(engine: &str) -> &str {
     match engine {
         "hf-tokenizers" => "tokenizers",
+        "hf-tokenizers-rc" => "tokenizers-rc",
         "serde" => "serde_json",
         other => other,
     }
