@@ -36,7 +36,7 @@ fn the_list_for_programs_is_json() {
     let output = Shell::new().output(&["list", "--json"]);
     assert_eq!(code(&output), 0);
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(list["suites"][0]["experiments"].as_array().unwrap().len(), 4);
+    assert_eq!(list["suites"][0]["experiments"].as_array().unwrap().len(), 7);
     assert!(list["engines"].as_array().unwrap().iter().any(|engine| engine["engine"] == "minijinja"));
 }
 

@@ -44,7 +44,7 @@ fn settings_files_that_are_wrong() {
         ("unknown_key", "qick = true\n"),
         ("unknown_experiment", "[experiment.anatmoy.axes]\ntokens = [100]\n"),
         ("unknown_axis", "[experiment.anatomy.axes]\ntokns = [100]\n"),
-        ("experiment_that_is_not_there", "exp = [7]\n"),
+        ("experiment_that_is_not_there", "exp = [9]\n"),
         ("zero_threads", "[experiment.gpu-wait.axes]\nthreads = [0]\n"),
         ("no_runs", "runs = []\n"),
         ("zero_blocks", "blocks = 0\n"),
