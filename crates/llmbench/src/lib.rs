@@ -23,6 +23,7 @@
 //!
 //! A longer one, with intervals and findings: `cargo run --release --example run_from_rust`.
 
+pub mod advise;
 pub mod cli;
 pub mod format;
 pub mod report;

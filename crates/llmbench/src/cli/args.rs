@@ -33,8 +33,12 @@ pub enum Verb {
     List(ListArgs),
     /// Examine the machine, the clocks, the interpreters and the GPU; say what to mend.
     Doctor(DoctorArgs),
+    /// List the Python interpreters: GIL or free-threaded, which engines are there, how to get the rest.
+    Python(PythonArgs),
     /// Render the report of a run folder again, without measuring.
     Report(ReportArgs),
+    /// Say what to build for a load and a service level, from what a run measured.
+    Advise(Box<super::advise::AdviseArgs>),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
     /// Print the completion script of a shell.
@@ -67,7 +71,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub full: bool,
 
-    /// Experiments by number or name; all of them without this.
+    /// Experiments by number or name, or `all`; without this those that take minutes [default: 1 2 3 4].
     #[arg(long, value_name = "EXP", num_args = 1..)]
     pub exp: Vec<String>,
 
@@ -174,6 +178,21 @@ pub struct ListArgs {
 #[command(after_help = "Examples:\n  llmbench doctor\n  llmbench doctor --json")]
 pub struct DoctorArgs {
     /// Look at this interpreter too; repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `llmbench python`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  llmbench python\n  llmbench python --python ./venv --python 3.13t\n  llmbench python --json\n\nExit codes:\n    0  all listed\n    2  an interpreter named with --python is of no use, or the cache cannot be\n       written\n  130  interrupted"
+)]
+pub struct PythonArgs {
+    /// Look at this interpreter too (a path, an environment or a version); repeatable.
     #[arg(long, value_name = "PYTHON")]
     pub python: Vec<String>,
 

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+pub mod advise;
 pub mod args;
 pub mod config;
 pub mod console;
@@ -10,6 +11,7 @@ pub mod files;
 pub mod list;
 pub mod outcome;
 pub mod progress;
+pub mod python;
 pub mod rank;
 pub mod report;
 pub mod run;
@@ -58,8 +60,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(&args),
         Verb::List(args) => list::list(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
+        Verb::Python(args) => python::python(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Rank(args) => rank::rank(&args),
+        Verb::Advise(args) => advise::run_verb(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);
