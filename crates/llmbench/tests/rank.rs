@@ -62,7 +62,7 @@ fn the_fastest_engine_of_a_kind_is_named_with_the_runner_up() {
     let results = analysed(&World::new());
     let headline = engines(&results).findings.iter().find(|finding| finding.headline).unwrap();
     assert_eq!(headline.support, Support::Supported, "{}", headline.sentence);
-    assert!(headline.sentence.starts_with("On english of 100 kB the fastest is fastokens.encode (Rust)"));
+    assert!(headline.sentence.starts_with("On english texts of 100 kB the fastest is fastokens.encode (Rust)"));
     assert!(headline.sentence.contains("hf-tokenizers-rc.encode (Rust)"), "{}", headline.sentence);
     // Twenty times the reference, by the fixture.
     let over = results.records.iter().find(|record| {

@@ -19,6 +19,9 @@ use super::fault::{self, Fault, Tamper};
 /// The pair whose ids collate and handoff start from; they need the tokenizer although they do not name it.
 const ON_IDS: [&str; 2] = [collate::ENGINE, handoff::ENGINE];
 
+/// An engine, or why it cannot be had.
+type Attempt = Result<Rc<dyn Loaded>, EngineError>;
+
 /// What `hello` named. Tokenizer and template are loaded at most once, and only if something needs them.
 pub struct Model {
     paths: ModelPaths,
@@ -26,7 +29,7 @@ pub struct Model {
     tokenizer: OnceCell<Result<Tokenizer, EngineError>>,
     template: OnceCell<Result<Template, EngineError>>,
     /// Tokenizers of the other engines, each loaded when a cell of it is prepared.
-    others: RefCell<HashMap<&'static str, Result<Rc<dyn Loaded>, EngineError>>>,
+    others: RefCell<HashMap<&'static str, Attempt>>,
     fault: Option<Fault>,
     channel: Channel,
 }

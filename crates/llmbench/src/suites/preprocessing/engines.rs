@@ -153,7 +153,7 @@ fn baseline<'a>(cells: &[&'a Cell], cell: &Cell) -> Option<&'a Cell> {
 
 /// `english texts of 100 kB`.
 pub(super) fn describe(cell: &Cell) -> String {
-    format!("{} of {}", word(&cell.axes, "kind"), format::bytes(number(&cell.axes, "bytes")))
+    format!("{} texts of {}", word(&cell.axes, "kind"), format::bytes(number(&cell.axes, "bytes")))
 }
 
 /// Of each kind of text the fastest engine that is right, and the runner-up; then the fastest template engine.
