@@ -12,6 +12,9 @@ use super::evidence::{Evidence, Origin, Size};
 use super::model::Model;
 use super::question::Question;
 
+/// A way that meets the level: on how many cores, and on how many with the reserve.
+type Met = (Way, usize, Option<usize>);
+
 /// Of the latency that is judged.
 pub const P: f64 = 0.99;
 /// A recommendation must meet the level with this much more load: a forecast of the load that is 25% off is a usual one.
@@ -311,7 +314,7 @@ impl<'a> Judge<'a> {
                 Some(it) => Some(self.p99(&model, it.way, it.cores, 1.0)?).filter(|p99| p99.is_finite()),
                 None => None,
             };
-            let met: Result<Vec<Option<(Way, usize, Option<usize>)>>, String> = Way::ALL
+            let met: Result<Vec<Option<Met>>, String> = Way::ALL
                 .par_iter()
                 .map(|way| {
                     let least = self.least(&model, *way, 1.0)?;
@@ -319,7 +322,7 @@ impl<'a> Judge<'a> {
                     Ok(Some((*way, cores, self.least(&model, *way, RESERVE)?)))
                 })
                 .collect();
-            let met: Vec<(Way, usize, Option<usize>)> = met?.into_iter().flatten().collect();
+            let met: Vec<Met> = met?.into_iter().flatten().collect();
             let then = ranked(met.iter().copied()).first().copied();
             let then = then.and_then(|way| met.iter().find(|it| it.0 == way).map(|it| (way, it.1)));
             let still_meets = p99_ns.is_some_and(|p99| p99 <= self.question.p99_ns);

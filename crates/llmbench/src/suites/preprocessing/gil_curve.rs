@@ -63,7 +63,7 @@ pub(super) fn serial_table(rows: &mut Rows, holds: &[Hold], curves: &[Curve]) ->
     for curve in curves {
         let hold = hold_of(holds, curve);
         let share = hold.and_then(Hold::share);
-        let ceiling = share.filter(|share| share.point > 0.0).map(|share| ceiling(share));
+        let ceiling = share.filter(|share| share.point > 0.0).map(ceiling);
         let cell = curve.at_cores.unwrap_or(curve.one);
         let stage = cell.op.name.clone();
         let record = rows.push(cell, &stage, "speedup", "1", curve.speedup.clone());

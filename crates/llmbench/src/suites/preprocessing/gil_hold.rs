@@ -93,8 +93,8 @@ pub(super) fn hold_table(rows: &mut Rows, holds: &[Hold]) -> Table {
             values: vec![
                 text(hold.label.clone()),
                 text(stage),
-                present::figure(hold.contended.as_ref(), |share| share_pm(share), error.as_deref()),
-                present::figure(hold.interposed.as_ref(), |share| share_pm(share), None),
+                present::figure(hold.contended.as_ref(), share_pm, error.as_deref()),
+                present::figure(hold.interposed.as_ref(), share_pm, None),
                 present::figure(hold.disturbance.as_ref(), |ratio| format::ratio(ratio.point), None),
                 text(note),
             ],
@@ -128,13 +128,16 @@ fn share_pm(share: &Estimate) -> String {
     }
 }
 
+/// One of the estimates of a share.
+type Of = fn(&Hold) -> Option<Estimate>;
+
 pub(super) fn hold_figure(holds: &[Hold]) -> Option<Figure> {
     let subjects = present::distinct(holds.iter().map(|hold| hold.cell.subject.clone()));
     let labels = present::distinct(holds.iter().filter(|hold| hold.share().is_some()).map(|hold| hold.label.clone()));
     let several = subjects.len() > 1;
     let mut series = Vec::new();
     for subject in &subjects {
-        let kinds: [(&str, fn(&Hold) -> Option<Estimate>); 2] =
+        let kinds: [(&str, Of); 2] =
             [("interposed", |hold| hold.interposed.clone()), ("contended", |hold| hold.contended.clone())];
         for (name, of) in kinds {
             let points: Vec<_> = holds

@@ -111,7 +111,7 @@ pub(super) fn victim_table(rows: &mut Rows, victims: &[Victim]) -> Table {
                 at("parked", None),
                 at("other process", None),
                 at("in process", None),
-                present::figure(cost.as_ref(), |cost| difference_pm(cost), None),
+                present::figure(cost.as_ref(), difference_pm, None),
             ],
             status,
             group: victim.cells.values().next().map(|cell| cell.subject.clone()).unwrap_or_default(),

@@ -336,7 +336,7 @@ fn capacity_table(input: &AnalysisInput, rows: &mut Rows, ways: &[Way], judged: 
             Row {
                 values: vec![
                     text(way.label()),
-                    present::figure(estimate.as_ref(), |rate| rate_pm(rate), error.as_deref()),
+                    present::figure(estimate.as_ref(), rate_pm, error.as_deref()),
                     judgement
                         .map_or_else(|| text(""), |judged| present::ratio_verdict(&judged.speedup(), judged.verdict)),
                     present::figure(cpu.as_ref(), |cpu| format::duration(cpu.point), None),
