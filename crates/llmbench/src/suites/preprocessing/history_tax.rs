@@ -345,7 +345,10 @@ fn fit_table(rows: &mut Rows, series: &[StackSeries]) -> Option<Table> {
                 ("fit_per_token", "ns/token", Some(&fit.per_token)),
                 ("fit_per_message_squared", "ns/message^2", fit.per_message_squared.as_ref()),
             ] {
-                rows.push(&series.cell, stage, metric, unit, estimate.cloned());
+                // Two numbers of turns have no bend to tell, so there is no row of it.
+                if let Some(estimate) = estimate {
+                    rows.push(&series.cell, stage, metric, unit, Some(estimate.clone()));
+                }
             }
             body.push(Row {
                 values: vec![
