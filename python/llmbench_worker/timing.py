@@ -85,6 +85,21 @@ def call_for(call: Call, items: Callable[[], object], duration_ns: int) -> int:
             return spent
 
 
+def between(start_ns: int, end_ns: int, began: int, ends: list[int]) -> float:
+    """What calls that ended at `ends`, back to back from `began` on, come to between two stamps, all in ns.
+
+    A thread that waits for the GIL at an edge would gain by that wait if only its completed calls and the time up to them
+    counted: two threads and a window of 40 ms came to 1.1 times what the lock lets through.
+    """
+    calls = 0.0
+    for end in ends:
+        inside = min(end, end_ns) - max(began, start_ns)
+        if inside > 0:
+            calls += inside / (end - began)
+        began = end
+    return calls
+
+
 class WindowThreads:
     """Threads that live as long as the worker and wait at a barrier between windows."""
 
@@ -98,21 +113,26 @@ class WindowThreads:
             threading.Thread(target=self._live, args=(index,), name=f"window-{index}", daemon=True).start()
 
     def time(self, call: Call, items: list[list], window_ns: int) -> Sample:
-        """One window: thread `t` cycles through `items[t]` until its own clock has passed the window.
+        """One window: thread `t` cycles through `items[t]`. It begins when the last thread begins, and each goes on until it is over.
 
-        No call is cut off: each thread finishes the call that it is in when the window ends, and its time ends there.
+        A call that reaches over an edge counts with the share of its time that lies inside.
 
         Raises:
             BaseException: what a call raised in a thread.
         """
         before = collections()
-        threads = self._run(lambda index: self._count(call, cycle(items[index]), window_ns))
+        begun: list[int] = []
+        stamps = self._run(lambda index: self._call_on(call, cycle(items[index]), window_ns, begun))
+        start = max(begun)
         return Sample(
-            start_ns=min(thread["start_ns"] for thread in threads),
-            end_ns=max(thread["end_ns"] for thread in threads),
-            calls=sum(thread["calls"] for thread in threads),
+            start_ns=min(begun),
+            end_ns=max(ends[-1] for _began, ends in stamps),
+            calls=sum(len(ends) for _began, ends in stamps),
             gc=collections() - before,
-            threads=threads,
+            threads=[
+                {"start_ns": start, "end_ns": start + window_ns, "calls": between(start, start + window_ns, *thread)}
+                for thread in stamps
+            ],
         )
 
     def warm(self, call: Call, items: Callable[[], object], duration_ns: int) -> int:
@@ -151,17 +171,20 @@ class WindowThreads:
                 self._results[index] = error
             self._end.wait()
 
-    @staticmethod
-    def _count(call: Call, items: cycle, window_ns: int) -> dict[str, int]:
+    def _call_on(self, call: Call, items: cycle, window_ns: int, begun: list[int]) -> tuple[int, list[int]]:
+        """When the thread began, and when each of its calls ended."""
         clock = now
-        calls = 0
-        start = end = clock()
-        deadline = start + window_ns
+        ends = []
+        over = None
+        began = clock()
+        begun.append(began)
         for item in items:
             result = call(item)
             result = None  # noqa: F841 - frees the result before the stamp
-            calls += 1
             end = clock()
-            if end >= deadline:
+            ends.append(end)
+            if over is None and len(begun) == self.count:
+                over = max(begun) + window_ns
+            if over is not None and end >= over:
                 break
-        return {"start_ns": start, "end_ns": end, "calls": calls}
+        return began, ends

@@ -384,7 +384,7 @@ fn in_order<'a>(names: &mut Vec<String>, values: impl Iterator<Item = (&'a Strin
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn sound(sample: &Sample) -> Result<(), String> {
-    let threads = sample.threads.iter().all(|t| t.end_ns > t.start_ns && t.calls > 0);
+    let threads = sample.threads.iter().all(|t| t.end_ns > t.start_ns && t.calls > 0.0);
     if sample.calls == 0 || sample.end_ns <= sample.start_ns || !threads {
         return Err(format!(
             "a sample of {} calls from {} to {} ns is no measurement",

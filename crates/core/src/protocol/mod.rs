@@ -200,7 +200,7 @@ pub struct Sample {
     /// Wall time by stage within the sample, ns, where the op has stages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stages: BTreeMap<String, u64>,
-    /// `window`: start, end of the last completed call, completed calls; one entry a thread.
+    /// `window`: the time in which all threads were at work, and the calls in it; one entry a thread.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<ThreadCount>,
     /// Collections of Python's cyclic garbage collector during the sample.
@@ -215,8 +215,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Nanoseconds a call; of a `window` sample, the inverse of the summed rates of its threads, each over its own time
-    /// from the barrier to its last completed call (no call is cut off, so none is counted in part).
+    /// Nanoseconds a call; of a `window` sample, the inverse of the summed rates of its threads, all over the same time.
     pub fn ns_per_call(&self) -> f64 {
         if self.threads.is_empty() {
             (self.end_ns - self.start_ns) as f64 / self.calls as f64
@@ -231,17 +230,34 @@ impl Sample {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What one thread did between two stamps of CLOCK_MONOTONIC, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ThreadCount {
     pub start_ns: u64,
     pub end_ns: u64,
-    pub calls: u64,
+    /// Calls; one that reached over an edge counts with the share of its time that lies inside.
+    pub calls: f64,
 }
 
 impl ThreadCount {
+    /// What calls that ended at `ends`, back to back from `began` on, come to between two stamps, all in ns.
+    ///
+    /// A thread that waits for its turn at an edge (for a core, for an interpreter's lock) would gain by that wait if only its
+    /// completed calls and the time up to them counted: with two threads under the GIL and a window of 40 ms by a tenth.
+    pub fn between(start_ns: u64, end_ns: u64, began: u64, ends: &[u64]) -> Self {
+        let mut from = began;
+        let mut calls = 0.0;
+        for &end in ends {
+            let inside = end.min(end_ns).saturating_sub(from.max(start_ns));
+            calls += inside as f64 / end.saturating_sub(from).max(1) as f64;
+            from = end;
+        }
+        Self { start_ns, end_ns, calls }
+    }
+
     /// Calls per nanosecond.
     pub fn rate(&self) -> f64 {
-        self.calls as f64 / (self.end_ns.saturating_sub(self.start_ns)).max(1) as f64
+        self.calls / (self.end_ns.saturating_sub(self.start_ns)).max(1) as f64
     }
 }
 

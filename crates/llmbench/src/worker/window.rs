@@ -1,8 +1,8 @@
-//! Long-lived threads that start together and count the calls that they complete in a window of time.
+//! Long-lived threads that call all at once, and the calls they make in a window of time in which all of them are at work.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
@@ -20,11 +20,25 @@ use super::timing;
 enum Task {
     /// Untimed calls on warm-up requests for at least that long, while no other thread is at it.
     Warm { op: Arc<dyn Op>, extent: Extent, turn: Arc<AtomicUsize>, duration_ns: u64, alone: Arc<Mutex<()>> },
-    /// Calls from its own start on until the window is over.
-    Count { op: Arc<dyn Op>, extent: Extent, offset: usize, window_ns: u64 },
+    /// Calls until the window is over that begins when the last thread has begun.
+    Count { op: Arc<dyn Op>, extent: Extent, offset: usize, window_ns: u64, begun: Arc<Begun> },
 }
 
-type Report = Result<ThreadCount, EngineError>;
+/// Which threads have begun.
+#[derive(Default)]
+struct Begun {
+    threads: AtomicUsize,
+    last_ns: AtomicU64,
+}
+
+/// When a thread began, and when each of its calls ended, ns.
+#[derive(Clone, Default)]
+struct Stamps {
+    began_ns: u64,
+    ends_ns: Vec<u64>,
+}
+
+type Report = Result<Stamps, EngineError>;
 
 /// The threads. Between windows they wait for their next task.
 pub struct WindowThreads {
@@ -70,35 +84,42 @@ impl WindowThreads {
         Ok(now() - start)
     }
 
-    /// One window. Thread `t` starts at request `offset + t · pool / threads`. No call is cut off: each thread finishes the
-    /// call that it is in when the window ends, and its time ends there; so each makes at least one.
+    /// One window. Thread `t` starts at request `offset + t · pool / threads`. The window begins when the last thread begins, and
+    /// each goes on until it is over; a call that reaches over an edge counts in part.
     pub fn time(&self, op: &Arc<dyn Op>, extent: Extent, offset: usize, window_ns: u64) -> Result<Sample, EngineError> {
-        let threads = self.run(&Task::Count { op: Arc::clone(op), extent, offset, window_ns })?;
+        let begun = Arc::<Begun>::default();
+        let stamps =
+            self.run(&Task::Count { op: Arc::clone(op), extent, offset, window_ns, begun: Arc::clone(&begun) })?;
+        let start_ns = begun.last_ns.load(Ordering::Acquire);
+        let end_ns = start_ns + window_ns;
         Ok(Sample {
-            start_ns: threads.iter().map(|thread| thread.start_ns).min().unwrap_or_default(),
-            end_ns: threads.iter().map(|thread| thread.end_ns).max().unwrap_or_default(),
-            calls: threads.iter().map(|thread| thread.calls).sum(),
-            threads,
+            start_ns: stamps.iter().map(|thread| thread.began_ns).min().unwrap_or_default(),
+            end_ns: stamps.iter().filter_map(|thread| thread.ends_ns.last()).copied().max().unwrap_or_default(),
+            calls: stamps.iter().map(|thread| thread.ends_ns.len() as u64).sum(),
+            threads: stamps
+                .iter()
+                .map(|thread| ThreadCount::between(start_ns, end_ns, thread.began_ns, &thread.ends_ns))
+                .collect(),
             ..Sample::default()
         })
     }
 
     /// Gives the task to all threads and waits for all of them, so that none is at work when this returns.
-    fn run(&self, task: &Task) -> Result<Vec<ThreadCount>, EngineError> {
+    fn run(&self, task: &Task) -> Result<Vec<Stamps>, EngineError> {
         let gone = || EngineError::Failed("a window thread is gone; this is a bug, please report it".to_owned());
         for thread in &self.tasks {
             thread.send(task.clone()).map_err(|_| gone())?;
         }
-        let mut counts = vec![ThreadCount { start_ns: 0, end_ns: 0, calls: 0 }; self.tasks.len()];
+        let mut stamps = vec![Stamps::default(); self.tasks.len()];
         let mut failure = None;
         for _ in &self.tasks {
             let (index, report) = self.reports.recv().map_err(|_| gone())?;
             match report {
-                Ok(count) => counts[index] = count,
+                Ok(done) => stamps[index] = done,
                 Err(error) => failure = Some(error),
             }
         }
-        failure.map_or(Ok(counts), Err)
+        failure.map_or(Ok(stamps), Err)
     }
 }
 
@@ -118,34 +139,35 @@ fn perform(task: &Task, index: usize, count: usize) -> Report {
     match task {
         Task::Warm { op, extent, turn, duration_ns, alone } => {
             let _turn = alone.lock().unwrap_or_else(PoisonError::into_inner);
-            let start_ns = now();
             timing::warm(op.as_ref(), *extent, turn, *duration_ns)?;
-            Ok(ThreadCount { start_ns, end_ns: now(), calls: 0 })
+            Ok(Stamps::default())
         }
-        Task::Count { op, extent, offset, window_ns } => {
+        Task::Count { op, extent, offset, window_ns, begun } => {
             let first = (offset + index * extent.pool / count) % extent.pool;
-            count_calls(op.as_ref(), extent.pool, first, *window_ns)
+            let calls = (0..extent.pool).cycle().skip(first);
+            call_on(op.as_ref(), calls, *window_ns, begun, count)
         }
     }
 }
 
-fn count_calls(op: &dyn Op, pool: usize, first: usize, window_ns: u64) -> Report {
-    let mut index = first;
-    let mut calls = 0;
-    let start_ns = now();
-    let deadline = start_ns + window_ns;
-    loop {
+fn call_on(op: &dyn Op, calls: impl Iterator<Item = usize>, window_ns: u64, begun: &Begun, threads: usize) -> Report {
+    let began_ns = now();
+    begun.last_ns.fetch_max(began_ns, Ordering::AcqRel);
+    begun.threads.fetch_add(1, Ordering::AcqRel);
+    let mut ends_ns = Vec::with_capacity(1024);
+    let mut over_ns = None;
+    for index in calls {
         timing::call(op, index)?;
-        calls += 1;
         let end_ns = now();
-        if end_ns >= deadline {
-            return Ok(ThreadCount { start_ns, end_ns, calls });
+        ends_ns.push(end_ns);
+        if over_ns.is_none() && begun.threads.load(Ordering::Acquire) == threads {
+            over_ns = Some(begun.last_ns.load(Ordering::Acquire) + window_ns);
         }
-        index += 1;
-        if index == pool {
-            index = 0;
+        if over_ns.is_some_and(|over| end_ns >= over) {
+            break;
         }
     }
+    Ok(Stamps { began_ns, ends_ns })
 }
 
 /// What a panic said, as an error of the cell.

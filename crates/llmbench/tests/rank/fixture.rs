@@ -140,7 +140,9 @@ fn sample(cell: &Cell, run: u32, block: u32) -> Sample {
     let calls = 1_000;
     let end_ns = 1_000 + (ns * calls as f64) as u64;
     let threads = match cell.timing {
-        Timing::Window { .. } => vec![ThreadCount { start_ns: 1_000, end_ns, calls }; cell.op.threads as usize],
+        Timing::Window { .. } => {
+            vec![ThreadCount { start_ns: 1_000, end_ns, calls: calls as f64 }; cell.op.threads as usize]
+        }
         _ => Vec::new(),
     };
     Sample { cell_id: cell.id.clone(), block, start_ns: 1_000, end_ns, calls, threads, ..Sample::default() }

@@ -202,7 +202,7 @@ fn fastest(
         format!("{} a call", format::duration_ci(time))
     } else {
         let bytes = number(&first.axes, "bytes") as f64;
-        format::quantity_ci(&rows::inverse_of(bytes * 1e3, time), " MB/s")
+        format::quantity_ci(&rows::inverse_of(bytes * 1e3, time), "MB/s")
     };
     let over = compared.of_cell(first).map_or(String::new(), |judged| {
         let of = if first.op.name == "template" { "transformers" } else { "hf-tokenizers.encode in Rust" };

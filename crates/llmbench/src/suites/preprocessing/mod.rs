@@ -20,6 +20,7 @@ pub mod rows;
 pub mod spread;
 pub mod stacks;
 pub mod strategies;
+mod strategy_tables;
 
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};

@@ -62,19 +62,23 @@ fn window_threads_start_apart_in_the_pool_and_live_on() {
     let threads = WindowThreads::start(3).unwrap();
     let notes = Arc::new(Notes::default());
     let op: Arc<dyn Op> = Arc::clone(&notes) as Arc<dyn Op>;
-    // A window of no length: each thread makes the one call that it starts.
-    let sample = threads.time(&op, EXTENT, 5, 0).unwrap();
-    assert_eq!((sample.calls, sample.threads.len()), (3, 3));
-    let mut first = notes.indices();
+    let sample = threads.time(&op, EXTENT, 5, 1).unwrap();
+    assert_eq!(sample.threads.len(), 3);
+    let mut first: Vec<usize> = {
+        let notes = notes.0.lock().unwrap();
+        let ids: std::collections::HashSet<ThreadId> = notes.iter().map(|(_, id)| *id).collect();
+        ids.iter().map(|of| notes.iter().find(|(_, id)| id == of).unwrap().0).collect()
+    };
     first.sort_unstable();
     assert_eq!(first, [1, 3, 5], "offset 5 and then 2 further each, cyclically");
+    let before = sample.calls;
 
     let sample = threads.time(&op, EXTENT, 0, 2_000_000).unwrap();
-    assert_eq!(sample.calls, sample.threads.iter().map(|thread| thread.calls).sum::<u64>());
-    assert_eq!(notes.0.lock().unwrap().len() as u64, 3 + sample.calls, "every call is counted");
+    assert_eq!(notes.0.lock().unwrap().len() as u64, before + sample.calls, "every call is counted");
+    assert!(sample.threads.iter().map(|thread| thread.calls).sum::<f64>() <= sample.calls as f64);
     for thread in &sample.threads {
-        assert!(thread.calls >= 1 && thread.end_ns >= thread.start_ns + 2_000_000);
-        assert!(thread.start_ns >= sample.start_ns && thread.end_ns <= sample.end_ns);
+        assert!(thread.calls > 0.0 && thread.end_ns == thread.start_ns + 2_000_000);
+        assert!(thread.start_ns >= sample.start_ns && thread.end_ns <= sample.end_ns, "all were at work throughout");
     }
     let ids: std::collections::HashSet<ThreadId> = notes.0.lock().unwrap().iter().map(|(_, id)| *id).collect();
     assert_eq!(ids.len(), 3, "the same three threads made both windows");
@@ -152,8 +156,8 @@ fn a_call_that_fails_in_one_thread_fails_the_window_and_the_threads_live_on() {
     }
     let threads = WindowThreads::start(2).unwrap();
     let op: Arc<dyn Op> = Arc::new(Second(AtomicUsize::new(0)));
-    assert_eq!(threads.time(&op, EXTENT, 0, 0).unwrap_err(), EngineError::Failed("no".to_owned()));
-    assert_eq!(threads.time(&op, EXTENT, 0, 0).unwrap().calls, 2);
+    assert_eq!(threads.time(&op, EXTENT, 0, 1_000_000).unwrap_err(), EngineError::Failed("no".to_owned()));
+    assert!(threads.time(&op, EXTENT, 0, 1).unwrap().calls >= 2);
 }
 
 #[test]
