@@ -88,8 +88,8 @@ def call_for(call: Call, items: Callable[[], object], duration_ns: int) -> int:
 def between(start_ns: int, end_ns: int, began: int, ends: list[int]) -> float:
     """What calls that ended at `ends`, back to back from `began` on, come to between two stamps, all in ns.
 
-    A thread that waits for the GIL at an edge would gain by that wait if only its completed calls and the time up to them
-    counted: two threads and a window of 40 ms came to 1.1 times what the lock lets through.
+    A thread that waits for the GIL at an edge would gain by that wait if only its completed calls and the time up to
+    them counted: two threads and a window of 40 ms came to 1.1 times what the lock lets through.
     """
     calls = 0.0
     for end in ends:
@@ -113,9 +113,10 @@ class WindowThreads:
             threading.Thread(target=self._live, args=(index,), name=f"window-{index}", daemon=True).start()
 
     def time(self, call: Call, items: list[list], window_ns: int) -> Sample:
-        """One window: thread `t` cycles through `items[t]`. It begins when the last thread begins, and each goes on until it is over.
+        """One window: thread `t` cycles through `items[t]`.
 
-        A call that reaches over an edge counts with the share of its time that lies inside.
+        It begins when the last thread has begun, and each thread goes on until it is over. A call that
+        reaches over an edge counts with the share of its time that lies inside.
 
         Raises:
             BaseException: what a call raised in a thread.

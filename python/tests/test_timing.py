@@ -87,7 +87,7 @@ class Windows(unittest.TestCase):
             self.assertLessEqual(sum(thread["calls"] for thread in sample.threads), sample.calls)
 
     def test_two_threads_that_take_turns_do_what_one_does(self):
-        # Calls of 1 ms in slices of 5, as the GIL deals them out: one works while the other waits in the middle of its call.
+        # Calls of 1 ms in slices of 5, as the GIL deals them out: one works while the other waits within a call.
         first = [slice_ + call for slice_ in range(0, 60, 10) for call in range(1, 6)]
         second = [slice_ + call for slice_ in range(5, 60, 10) for call in range(1, 6)]
         for length in (40, 43, 47):

@@ -309,8 +309,9 @@ fn growth_findings(input: &AnalysisInput, growths: &[Growth]) -> Vec<Finding> {
 fn ratio_figure(input: &AnalysisInput, compared: &Compared) -> Option<Figure> {
     let cells = compared.largest(STATES);
     let place = describe(cells.first()?);
-    let judged: Vec<(&Cell, &Judged)> =
+    let mut judged: Vec<(&Cell, &Judged)> =
         cells.into_iter().filter_map(|cell| Some((cell, compared.of_cell(cell)?))).collect();
+    judged.sort_by(|(_, a), (_, b)| b.speedup().point.total_cmp(&a.speedup().point));
     let points = judged.iter().enumerate().map(|(x, (_, judged))| present::point(x as f64, &judged.speedup(), 1.0));
     (!judged.is_empty()).then(|| Figure {
         id: "engines-ratios".to_owned(),

@@ -132,6 +132,8 @@ struct Curve {
     speedups: BTreeMap<u32, Estimate>,
     /// At all effective cores: speed-up over the control's speed-up.
     over_control: Option<Estimate>,
+    /// It is what the others are held against.
+    is_control: bool,
     /// At all effective cores; none where there is nothing to judge (one core, no measurement).
     verdict: Option<Scaling>,
     /// At all effective cores: Karp-Flatt's serial fraction.
@@ -185,6 +187,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
                 op: one.op.name.clone(),
                 speedups,
                 over_control,
+                is_control: is_control(one),
                 verdict,
                 serial_fraction,
                 status: input.measurements.status(&one.id),
@@ -205,15 +208,16 @@ fn speedup_by_run(input: &AnalysisInput, rows: &Rows, cells: &[Cell], threads: u
 
 /// The Rust engine of the same operation: what the cores of this machine can give. None for a control itself.
 fn control(input: &AnalysisInput, cell: &Cell) -> Option<Vec<Cell>> {
-    let (engine, call_path) = control_path(&cell.op.name)?;
-    let is_control =
-        |cell: &Cell| cell.subject == "native" && cell.op.engine == engine && cell.op.call_path == call_path;
     if is_control(cell) {
         return None;
     }
-    let cells: Vec<Cell> =
-        input.cells().filter(|other| is_control(other) && other.twin_of.is_none()).cloned().collect();
+    let of_cell = |other: &&Cell| other.op.name == cell.op.name && is_control(other) && other.twin_of.is_none();
+    let cells: Vec<Cell> = input.cells().filter(of_cell).cloned().collect();
     (!cells.is_empty()).then_some(cells)
+}
+
+fn is_control(cell: &Cell) -> bool {
+    cell.subject == "native" && control_path(&cell.op.name) == Some((&cell.op.engine, &cell.op.call_path))
 }
 
 fn control_path(op: &str) -> Option<(&'static str, &'static str)> {
@@ -323,6 +327,7 @@ fn table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curve]) -> Table {
         values.push(text(curve.verdict.map_or("", |verdict| match verdict {
             Scaling::Scales => "scales",
             Scaling::DoesNotScale => "does not",
+            Scaling::Inconclusive if curve.is_control => "control",
             Scaling::Inconclusive => "?",
         })));
         values.push(present::figure(curve.serial_fraction.as_ref(), present::fraction_ci, None));
