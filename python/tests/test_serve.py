@@ -51,6 +51,8 @@ class Life:
         self.assertEqual(counters, {"received": count, "answered": count, "failed": 0, "in_flight": 0})
         self.assertGreater(stats["loop_lag"]["max_ns"], 0)
         self.assertLessEqual(stats["loop_lag"]["p50_ns"], stats["loop_lag"]["p99_ns"])
+        if served.ready["endpoint"].startswith("http:"):
+            self.assertEqual(sum(stats["by_process"]), count)
         self.assertEqual(served.ask("reset"), {"type": "done"})
         self.assertEqual(served.ask("stats")["received"], 0)
 

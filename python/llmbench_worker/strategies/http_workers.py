@@ -74,7 +74,8 @@ class Server(Base):
         counts = {
             name: sum(answer[name] for answer in answers) for name in ("received", "answered", "failed", "in_flight")
         }
-        return {**counts, "loop_lag": summary(late)}
+        by_process = [answer["answered"] for answer in answers]
+        return {**counts, "loop_lag": summary(late), "by_process": by_process}
 
     async def reset(self) -> None:
         await self._ask("reset")

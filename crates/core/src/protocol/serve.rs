@@ -124,6 +124,9 @@ pub struct ServerStats {
     /// Of a micro-batch queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<Batches>,
+    /// Requests that each process answered, where several listen on one port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_process: Vec<u64>,
 }
 
 /// ns

@@ -199,6 +199,10 @@ fn check_layer(experiment: &ExperimentSpec, layer: &Override) -> Result<(), Stri
         if values.is_empty() {
             return Err(format!("{axis} has no value; give at least one of {}", known.join(", ")));
         }
+        // `all` stands for names that the experiment itself knows, and checks.
+        if known.iter().any(|word| word == "all") {
+            continue;
+        }
         if let Some(word) = axes::words(values).into_iter().find(|word| !known.contains(word)) {
             return Err(format!("{axis} = \"{word}\" is not known{}", suggestion(&word, &known)));
         }

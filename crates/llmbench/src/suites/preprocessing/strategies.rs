@@ -13,7 +13,8 @@ use super::rows::{Judged, Rows};
 use super::spread::{BASELINE, SPREADS, Spread, Workers};
 use super::stacks;
 use super::strategy_tables::{
-    Way, capacity_figure, capacity_rate, capacity_table, invalid_warning, latency_figure, latency_table, ways,
+    Way, capacity_figure, capacity_rate, capacity_table, invalid_warning, latency_figure, latency_table,
+    unbalanced_warnings, ways,
 };
 use crate::format;
 use crate::suites::present::{self, Axes, finding, word};
@@ -76,6 +77,7 @@ impl Experiment for Strategies {
         let capacities: Vec<&Cell> = ways.iter().map(|way| way.capacity).collect();
         result.warnings = rows.warnings(&capacities);
         result.warnings.extend(invalid_warning(input));
+        result.warnings.extend(unbalanced_warnings(input, &rows, &ways));
         (result, rows.records)
     }
 }

@@ -17,6 +17,10 @@ const P99_NEEDS: f64 = 368.0;
 const P90_NEEDS: f64 = 36.0;
 /// Achieved share of the capacity from which an open loop counts as saturated: its latency is that of a growing queue.
 const SATURATED: f64 = 0.95;
+/// Share of the requests that the busiest of several processes on one port answered.
+const BUSIEST: &str = "busiest_process_share";
+/// So many times its fair share are called unbalanced.
+const UNBALANCED: f64 = 1.2;
 
 /// A way with its loads.
 pub(super) struct Way<'a> {
@@ -78,6 +82,24 @@ pub(super) fn invalid_warning(input: &AnalysisInput) -> Option<String> {
     })
 }
 
+/// Processes on one port, of which one got the connections that the others lacked.
+pub(super) fn unbalanced_warnings(input: &AnalysisInput, rows: &Rows, ways: &[Way]) -> Vec<String> {
+    let of_way = |way: &Way| {
+        let share = reading(input, rows, way.capacity, BUSIEST)?;
+        let fair = 1.0 / f64::from(way.capacity.op.threads);
+        (share.point > UNBALANCED * fair).then(|| {
+            format!(
+                "{}: the busiest of {} processes on one port answered {} of the closed loop's requests. A kept connection stays with the process that \
+                 accepted it, so clients with few connections do not use all processes; spread requests in front of them.",
+                way.label(),
+                way.capacity.op.threads,
+                format::percent(share.point)
+            )
+        })
+    };
+    ways.iter().filter_map(of_way).collect()
+}
+
 /// A reading as a figure, across runs on the log scale.
 fn reading(input: &AnalysisInput, rows: &Rows, cell: &Cell, name: &str) -> Option<Estimate> {
     rows::log_estimate(&rows::values(&input.measurements.reading_values(&cell.id, name)), rows.samples(&cell.id))
@@ -111,6 +133,10 @@ pub(super) fn capacity_table(input: &AnalysisInput, rows: &mut Rows, ways: &[Way
             rows.push(cell, "serve", "cost_per_million", "USD", cost.clone());
             rows.push(cell, "serve", "memory_pss", "bytes", memory.clone());
             rows.push(cell, "serve", "concurrency", "1", reading(input, rows, cell, "concurrency"));
+            let shares = rows::values(&input.measurements.reading_values(&cell.id, BUSIEST));
+            if let Some(share) = rows::linear_estimate(&shares, rows.samples(&cell.id)) {
+                rows.push(cell, "serve", BUSIEST, "1", Some(share));
+            }
             let judgement = judged.iter().find(|judged| judged.row == cell.id);
             if let Some(judged) = judgement {
                 rows.push_ratio(cell, "serve", judged);
@@ -276,6 +302,10 @@ pub(super) fn latency_figure(input: &AnalysisInput, rows: &Rows, ways: &[Way]) -
     let shares: Vec<String> =
         present::distinct(ways.iter().flat_map(|way| way.loads.iter().map(|cell| word(&cell.axes, "load").to_owned())));
     let usable: Vec<&Way> = ways.iter().filter(|way| way.loads.iter().any(|cell| rows.rankable(&cell.id))).collect();
+    let labelled = |way: &Way| {
+        let bad = way.loads.iter().any(|cell| invalid(input, cell).is_some());
+        if bad { format!("{} INVALID", way.label()) } else { way.label() }
+    };
     let series: Vec<Series> = shares
         .iter()
         .flat_map(|share| ["p50", "p99"].map(|quantile| (share, quantile)))
@@ -304,9 +334,9 @@ pub(super) fn latency_figure(input: &AnalysisInput, rows: &Rows, ways: &[Way]) -
         id: "strategies-latency".to_owned(),
         title: "Latency at the same share of each way's own capacity".to_owned(),
         kind: FigureKind::GroupedBars,
-        x: present::categories("strategy", usable.iter().map(|way| way.label()).collect()),
+        x: present::categories("strategy", usable.iter().map(|way| labelled(way)).collect()),
         y: present::axis("latency from the scheduled arrival (ms)", true),
         series,
-        caption: "Mean across runs with 95% intervals; open-loop Poisson arrivals, the same schedule for all, scaled by the rate.".to_owned(),
+        caption: "Mean across runs with 95% intervals; open-loop Poisson arrivals, the same schedule for all, scaled by the rate. INVALID: the generator was late in a run.".to_owned(),
     })
 }

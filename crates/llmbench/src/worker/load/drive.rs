@@ -131,6 +131,10 @@ impl Drive<'_> {
             read("loop_lag_p99_ns", lag.p99_ns as f64);
             read("loop_lag_max_ns", lag.max_ns as f64);
         }
+        let answered = stats.by_process.iter().sum::<u64>();
+        if let Some(busiest) = stats.by_process.iter().max().filter(|_| answered > 0) {
+            read("busiest_process_share", *busiest as f64 / answered as f64);
+        }
         if let Some(batches) = stats.batches {
             read("batch_mean_size", batches.mean_size);
         }
