@@ -133,10 +133,10 @@ impl Simulation {
         self.resources.iter().find(|resource| resource.name == name)
     }
 
-    /// Achieved utilization: the share of the makespan for which the resource's servers were occupied, in [0, 1]. None if there is no
-    /// such resource.
+    /// Achieved utilization: the share of the makespan for which the resource's servers were occupied, in [0, 1]; 0 if no time passed.
+    /// None if there is no such resource.
     pub fn utilization(&self, name: &str) -> Option<f64> {
-        self.resource(name).map(|it| it.busy_ns / (it.servers as f64 * self.makespan_ns() as f64))
+        self.resource(name).map(|it| it.busy_ns / (it.servers as f64 * self.makespan_ns().max(1) as f64))
     }
 
     /// Offered utilization: the demand over the time in which requests arrive. Above 1 the queue grows for as long as the

@@ -242,3 +242,14 @@ fn what_cannot_be_simulated_is_named() {
     assert!(run(station(None, batch(2)), &[stage(Place::Station(0)), stage(Place::Station(0))]).is_err());
     assert!(run(station(None, batch(2)), &[stage(Place::Delay), stage(Place::Station(0))]).is_ok());
 }
+
+#[test]
+fn a_request_that_takes_no_time_uses_nothing() {
+    let arrivals = Arrivals::new(vec![1000]).unwrap();
+    let work = split(&[0], 0.0, 1, Kind::HELD_CALL).unwrap();
+    let found = process(1, 1).run(&arrivals, &FrontEnd::default(), &work).unwrap();
+    assert_eq!(found.makespan_ns(), 0);
+    for resource in &found.resources {
+        assert_eq!(found.utilization(&resource.name), Some(0.0), "{}", resource.name);
+    }
+}

@@ -82,7 +82,7 @@ pub fn all_facts(run: &RunInfo) -> Vec<Item> {
 
 /// How many runs the figures rest on, and why no more were made.
 pub fn runs(results: &Results, run: &RunInfo) -> String {
-    let made = results.records.iter().filter_map(|r| r.estimate.as_ref()).map(|e| e.runs).max().unwrap_or(0);
+    let made = results.records.iter().filter_map(|r| r.estimate.as_ref()).map(|e| e.runs).max();
     let why = match run.stopped.as_deref() {
         Some("target") => "stopped because the intervals were as narrow as asked for".to_owned(),
         Some("budget") => "stopped because the time budget was used up".to_owned(),
@@ -105,7 +105,8 @@ pub fn runs(results: &Results, run: &RunInfo) -> String {
         })
         .collect();
     let wall = if wall.is_empty() { String::new() } else { format!(" ({})", wall.join(", ")) };
-    format!("{made}, {why}{wall}")
+    // A page of advice has no estimates of its own.
+    made.map_or_else(|| format!("{why}{wall}"), |made| format!("{made}, {why}{wall}"))
 }
 
 /// The noise floor of each experiment, from records with the metric `noise_floor` (a ratio above one, or a share).
