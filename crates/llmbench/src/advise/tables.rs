@@ -180,18 +180,18 @@ fn verified_rows(it: &Verified) -> Vec<Row> {
 /// Sentences as findings; the first is the headline.
 pub fn findings(advice: &Advice) -> Vec<Finding> {
     let changes = advice.sensitivity.iter().map(|change| explain::change(&advice.question, &advice.verdicts, change));
-    let checks = advice.verified.iter().filter_map(Verified::sentence);
-    advice
-        .sentences
-        .iter()
-        .cloned()
-        .chain(changes)
+    let computed = advice.sentences.iter().cloned().chain(changes);
+    let checks = advice.verified.iter().filter_map(|it| {
+        it.check().map(|(support, sentence)| (support, format!("{} is as predicted", it.name), sentence))
+    });
+    computed
+        .map(|sentence| (Support::Supported, String::new(), sentence))
         .chain(checks)
         .enumerate()
-        .map(|(index, sentence)| Finding {
+        .map(|(index, (support, claim, sentence))| Finding {
             experiment: NAME.to_owned(),
-            claim: String::new(),
-            support: Support::Supported,
+            claim,
+            support,
             sentence,
             cells: Vec::new(),
             headline: index == 0,

@@ -9,6 +9,7 @@ use llmbench_core::interrupt::Interrupt;
 use llmbench_core::plan::SubjectSpec;
 use llmbench_core::protocol::serve::StartServer;
 use llmbench_core::protocol::{Inputs, ModelPaths, PROTOCOL};
+use llmbench_core::record::Support;
 use llmbench_core::schedule::Launch;
 use llmbench_core::subject::{Server, environment};
 use loadgen::arrivals::Schedule;
@@ -109,24 +110,28 @@ impl Verified {
         Self { way: it.way, name: it.name, workers: it.cores, reason: Some(reason), found: None }
     }
 
-    /// Whether the bar is met, in a sentence; none where nothing was measured or it does not apply.
-    pub fn sentence(&self) -> Option<String> {
+    /// Whether the bar is met, with a sentence; none where nothing was measured or an overload was predicted.
+    pub fn check(&self) -> Option<(Support, String)> {
         let found = self.found.as_ref()?;
         let error = found.p99.error()?;
-        let verdict = match (found.valid, found.utilization < BAR_UTILIZATION, error.abs() <= BAR) {
-            (false, ..) => "the generator was not punctual, so this proves nothing".to_owned(),
-            (_, false, _) => format!("above {} utilization no accuracy is promised", format::percent(BAR_UTILIZATION)),
-            (_, _, true) => format!("within the promised {}", format::percent(BAR)),
-            (_, _, false) => format!("MISSES the promised {}", format::percent(BAR)),
+        let (support, verdict) = match (found.valid, found.utilization < BAR_UTILIZATION, error.abs() <= BAR) {
+            (false, ..) => (Support::Inconclusive, "the generator was not punctual, so this proves nothing".to_owned()),
+            (_, false, _) => {
+                let limit = format::percent(BAR_UTILIZATION);
+                (Support::Inconclusive, format!("above {limit} utilization no accuracy is promised"))
+            }
+            (_, _, true) => (Support::Supported, format!("within the promised {}", format::percent(BAR))),
+            (_, _, false) => (Support::NotSupported, format!("MISSES the promised {}", format::percent(BAR))),
         };
-        Some(format!(
+        let sentence = format!(
             "Checked {} on {} requests: predicted p99 {}, measured {}, off by {:+.0}%: {verdict}.",
             self.name,
             format::count(found.requests as u64),
             format::duration(found.p99.predicted_ns?),
             format::duration(found.p99.measured_ns),
             error * 100.0
-        ))
+        );
+        Some((support, sentence))
     }
 }
 
@@ -280,4 +285,34 @@ fn replay(model: &Model, it: &Judged, schedule: &Schedule, services: &[u64]) -> 
     let arrivals = Arrivals::new(schedule.times_ns().to_vec()).ok()?;
     let occupied: Vec<u64> = services.iter().map(|ns| ns + front_ns as u64).collect();
     multi::multi(&arrivals, &occupied, servers).ok().map(|found| found.sorted_ns(WINDOW))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn support(predicted_ns: f64, utilization: f64, valid: bool) -> Support {
+        let pair = Pair { predicted_ns: Some(predicted_ns), replayed_ns: None, measured_ns: 1e6 };
+        let found = Found {
+            requests: 18_000,
+            p50: pair,
+            p99: pair,
+            utilization,
+            service_mean_ns: None,
+            lateness_p99_ns: 0,
+            generator_share: 0.1,
+            valid,
+            why_invalid: String::new(),
+        };
+        let it = Verified { way: Way::Inline, name: "inline", workers: 1, reason: None, found: Some(found) };
+        it.check().unwrap().0
+    }
+
+    #[test]
+    fn a_prediction_that_misses_is_not_supported() {
+        assert_eq!(support(1.2e6, 0.5, true), Support::Supported);
+        assert_eq!(support(1.44e6, 0.5, true), Support::NotSupported);
+        assert_eq!(support(1.0e6, 0.9, true), Support::Inconclusive, "nothing is promised there");
+        assert_eq!(support(1.0e6, 0.5, false), Support::Inconclusive, "the generator was late");
+    }
 }
