@@ -1,11 +1,14 @@
 """Engines that the environment need not have: alike where they are, and where not, with a remedy."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from importlib.util import find_spec
+from pathlib import Path
 
 from llmbench_worker.engines import TABLE
 
@@ -71,6 +74,43 @@ class OptionalEngines(WorkerTest):
         for pair, entry in OPTIONAL.items():
             self.assertIn(f"python -m pip install {entry.requirement}", described["unavailable"][pair])
         self.assertIn("pickle/dumps", described["available"])
+
+
+class Places(unittest.TestCase):
+    """Where the parent has put packages that the environment does not hold."""
+
+    def described(self, places: dict) -> str:
+        code = """
+from llmbench_worker import optional
+try:
+    optional.find("kitoken")
+    import kitoken
+except Exception as error:
+    print(type(error).__name__, error)
+else:
+    print(kitoken.__file__)
+"""
+        return subprocess.run(
+            [sys.executable, "-S", "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "LLMBENCH_OPTIONAL": json.dumps(places)},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+
+    def test_a_package_is_found_where_the_parent_says(self):
+        with tempfile.TemporaryDirectory() as folder:
+            module = Path(folder) / "kitoken.py"
+            module.write_text("")
+            self.assertEqual(self.described({"kitoken": {"path": folder}}), str(module))
+            self.assertIn("No module named", self.described({"tokie": {"path": folder}}))
+
+    def test_one_that_could_not_be_installed_says_why(self):
+        said = self.described({"kitoken": {"reason": "there is no wheel of it"}})
+        self.assertEqual(
+            said, "UnavailableError the Python package kitoken could not be installed: there is no wheel of it"
+        )
 
 
 class Locks(unittest.TestCase):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .. import optional
 from ..errors import MAX_MESSAGE, CellError, UnavailableError, describe, is_caught, missing
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ TABLE: dict[str, Entry] = {
     # Calls that only the probes look at: no cell of their own compares their results.
     "hf-tokenizers/decode": Entry("decode", ".probes.decoders", ("tokenizers",)),
     "hf-tokenizers/decode_batch": Entry("decode", ".probes.decoders", ("tokenizers",)),
+    "fastokens/decode": Entry("decode", ".probes.fastokens_decode", ("fastokens",), "0.3.5"),
     "json/json.loads": Entry("json", ".probes.json_loads", ()),
-    "orjson/orjson.loads": Entry("json", ".probes.json_loads", ("orjson",)),
+    "orjson/orjson.loads": Entry("json", ".probes.json_loads", ("orjson",), "3.13.0"),
     # Calls that hold the GIL for a known share of their time, to calibrate the probes.
     **{
         f"probe/{call_path}": Entry("probe", ".probes.truths", ())
@@ -145,6 +147,8 @@ class Engines:
         return reasons
 
     def _import(self, pair: str, entry: Entry) -> Loaded:
+        if entry.version:
+            optional.find(entry.packages[0])
         try:
             module = import_module(f".{entry.module}", __package__)
             loaded = module.load(self._model, pair.partition("/")[2])

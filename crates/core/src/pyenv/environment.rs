@@ -62,8 +62,8 @@ impl Default for EnsureOptions<'_> {
 
 /// What [`MARKER`] holds.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
-struct Marker {
-    lock_sha: String,
+pub(super) struct Marker {
+    pub lock_sha: String,
     version: String,
     base: PathBuf,
 }
@@ -80,27 +80,9 @@ impl Environment {
         progress: &mut dyn FnMut(EnvProgress),
     ) -> Result<Self, EnvError> {
         let (mut this, marker) = Self::planned(interpreter, lock, cache_root);
-        if this.is_ready(&marker) {
-            return Ok(this);
-        }
-        let patience = options.timeout + Duration::from_secs(60);
-        let name = this.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let lock_file = cache_root.join("envs").join(format!(".{name}.lock"));
-        let _lock = Lock::acquire(&lock_file, patience, &mut || {
-            progress(EnvProgress::Waiting);
-        })?;
-        if this.is_ready(&marker) {
-            return Ok(this);
-        }
         let maker = Maker { interpreter, lock, dir: &this.dir, deadline: Instant::now() + options.timeout, options };
-        if let Err(e) = maker.make(progress) {
-            // A full disk is not left full.
-            let _ = fs::remove_dir_all(&this.dir);
-            return Err(e);
-        }
-        let json = serde_json::to_vec(&marker).unwrap_or_default();
-        cache::write_atomically(&this.dir.join(MARKER), &json)?;
-        this.made = true;
+        let is_ready = || this.is_ready(&marker);
+        this.made = maker.once(&marker, &is_ready, progress, &mut |progress| maker.make(progress))?;
         Ok(this)
     }
 
@@ -112,33 +94,75 @@ impl Environment {
 
     /// Where the environment of a lock and an interpreter belongs, and what its marker says when it is complete.
     fn planned(interpreter: &Interpreter, lock: &str, cache_root: &Path) -> (Self, Marker) {
-        let lock_sha = hex::encode(Sha256::digest(lock));
-        let real = hex::encode(Sha256::digest(interpreter.real.as_os_str().as_encoded_bytes()));
-        let name = format!("{}-{}-{}", &lock_sha[..8], interpreter.version, &real[..8]);
+        let (name, marker) = planned(interpreter, lock);
         let dir = cache_root.join("envs").join(name);
-        let version = interpreter.version.to_string();
-        let marker = Marker { lock_sha: lock_sha.clone(), version, base: interpreter.real.clone() };
-        (Self { python: dir.join("bin/python"), dir, lock_sha, made: false }, marker)
+        (Self { python: dir.join("bin/python"), dir, lock_sha: marker.lock_sha.clone(), made: false }, marker)
     }
 
     /// Complete, of this lock and interpreter, and the interpreter behind it is still there.
     fn is_ready(&self, wanted: &Marker) -> bool {
-        let marker = fs::read(self.dir.join(MARKER)).ok();
-        let marker: Option<Marker> = marker.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        marker.as_ref() == Some(wanted) && self.python.exists()
+        wanted.is_of(&self.dir) && self.python.exists()
     }
 }
 
-/// The making of one environment.
-struct Maker<'a> {
-    interpreter: &'a Interpreter,
-    lock: &'a str,
-    dir: &'a Path,
-    deadline: Instant,
-    options: &'a EnsureOptions<'a>,
+/// The name of what is made of a lock for an interpreter, and what its marker says when it is complete.
+pub(super) fn planned(interpreter: &Interpreter, lock: &str) -> (String, Marker) {
+    let lock_sha = hex::encode(Sha256::digest(lock));
+    let real = hex::encode(Sha256::digest(interpreter.real.as_os_str().as_encoded_bytes()));
+    let name = format!("{}-{}-{}", &lock_sha[..8], interpreter.version, &real[..8]);
+    (name, Marker { lock_sha, version: interpreter.version.to_string(), base: interpreter.real.clone() })
+}
+
+impl Marker {
+    /// True if the folder is complete and made of the same.
+    pub(super) fn is_of(&self, dir: &Path) -> bool {
+        let marker = fs::read(dir.join(MARKER)).ok();
+        let marker: Option<Self> = marker.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        marker.as_ref() == Some(self)
+    }
+}
+
+/// The making of one folder of packages.
+pub(super) struct Maker<'a> {
+    pub interpreter: &'a Interpreter,
+    pub lock: &'a str,
+    pub dir: &'a Path,
+    pub deadline: Instant,
+    pub options: &'a EnsureOptions<'a>,
 }
 
 impl Maker<'_> {
+    /// Makes the folder unless it is ready: of several processes one does it, and a half-made folder does not stay. True if it
+    /// was made.
+    pub(super) fn once(
+        &self,
+        marker: &Marker,
+        is_ready: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(EnvProgress),
+        make: &mut dyn FnMut(&mut dyn FnMut(EnvProgress)) -> Result<(), EnvError>,
+    ) -> Result<bool, EnvError> {
+        if is_ready() {
+            return Ok(false);
+        }
+        let patience = self.options.timeout + Duration::from_secs(60);
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let lock_file = self.dir.with_file_name(format!(".{name}.lock"));
+        let _lock = Lock::acquire(&lock_file, patience, &mut || {
+            progress(EnvProgress::Waiting);
+        })?;
+        if is_ready() {
+            return Ok(false);
+        }
+        if let Err(e) = make(progress) {
+            // A full disk is not left full.
+            let _ = fs::remove_dir_all(self.dir);
+            return Err(e);
+        }
+        let json = serde_json::to_vec(marker).unwrap_or_default();
+        cache::write_atomically(&self.dir.join(MARKER), &json)?;
+        Ok(true)
+    }
+
     fn make(&self, progress: &mut dyn FnMut(EnvProgress)) -> Result<(), EnvError> {
         let missing = self.missing_module();
         if let Some(uv) = &self.options.uv {
@@ -193,7 +217,7 @@ impl Maker<'_> {
         self.install("pip", install, progress)
     }
 
-    fn install(
+    pub(super) fn install(
         &self,
         tool: &'static str,
         command: Command,
@@ -208,7 +232,12 @@ impl Maker<'_> {
         })
     }
 
-    fn run(&self, tool: &'static str, command: Command, on_line: &mut dyn FnMut(&str)) -> Result<(), EnvError> {
+    pub(super) fn run(
+        &self,
+        tool: &'static str,
+        command: Command,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<(), EnvError> {
         let program = PathBuf::from(command.get_program());
         let left = self.deadline.saturating_duration_since(Instant::now());
         let outcome = child::run(command, left, self.options.cancel, on_line)
@@ -221,14 +250,14 @@ impl Maker<'_> {
         }
     }
 
-    fn clear(&self) -> Result<(), EnvError> {
+    pub(super) fn clear(&self) -> Result<(), EnvError> {
         match fs::remove_dir_all(self.dir) {
             Err(e) if self.dir.exists() => Err(CacheError::writing("remove", self.dir, e).into()),
             _ => Ok(()),
         }
     }
 
-    fn write_lock(&self) -> Result<PathBuf, EnvError> {
+    pub(super) fn write_lock(&self) -> Result<PathBuf, EnvError> {
         let path = self.dir.join(LOCK_FILE);
         cache::write_atomically(&path, self.lock.as_bytes())?;
         Ok(path)
@@ -236,6 +265,6 @@ impl Maker<'_> {
 }
 
 /// Where another tool may do better.
-fn worth_another_tool(e: &EnvError) -> bool {
+pub(super) fn worth_another_tool(e: &EnvError) -> bool {
     matches!(e, EnvError::Network { .. } | EnvError::Failed { .. } | EnvError::Start { .. } | EnvError::NoWheel { .. })
 }

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod installed;
 mod interpreter;
+mod overlay;
 mod pip;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use environment::{EnsureOptions, EnvProgress, Environment};
 pub use error::EnvError;
 pub use installed::{Installed, no_env};
 pub use interpreter::{Found, Interpreter, Version};
+pub use overlay::Overlay;
 
 use crate::cache::{self, CacheError};
 

@@ -9,6 +9,7 @@ pub mod dry_run;
 pub mod exit;
 pub mod files;
 pub mod list;
+pub mod optional;
 pub mod outcome;
 pub mod progress;
 pub mod python;

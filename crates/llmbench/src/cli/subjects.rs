@@ -11,6 +11,7 @@ use llmbench_core::pyenv::{
 
 use super::config::RunConfig;
 use super::exit::Failure;
+use super::optional;
 use super::progress::Step;
 use crate::suites::settings::PlannedSubject;
 use crate::worker::load::{SERVER_VAR, ServerCommand};
@@ -190,6 +191,7 @@ fn python(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Found, Failure> {
     let id = ids.of(interpreter, config);
+    let mut places = BTreeMap::new();
     let (program, lock, torch) = if config.no_env {
         let installed = match pyenv::no_env(interpreter, &MODULES) {
             Ok(installed) => installed,
@@ -208,11 +210,20 @@ fn python(
         (installed.python, None, torch)
     } else {
         match environment(interpreter, cache, cancelled) {
-            Ok(environment) => (environment.python, Some(environment.lock_sha), false),
+            Ok(environment) => {
+                if config.experiments.iter().any(|experiment| experiment.optional_engines) {
+                    places = optional::places(&environment, interpreter, cache, cancelled).unwrap_or_default();
+                }
+                (environment.python, Some(environment.lock_sha), false)
+            }
             Err(reason) => return Ok(missing(id, reason)),
         }
     };
-    let env = BTreeMap::from([("PYTHONPATH".to_owned(), sources.display().to_string())]);
+    let mut env = BTreeMap::from([("PYTHONPATH".to_owned(), sources.display().to_string())]);
+    if !places.is_empty() {
+        // Names and paths are plain data, so they can be put into words.
+        env.insert(optional::PLACES_VAR.to_owned(), serde_json::to_string(&places).unwrap_or_default());
+    }
     let args = vec!["-m".to_owned(), "llmbench_worker".to_owned()];
     let spec = SubjectSpec { lock, ..worker(id, "python", program, args, env) };
     let planned = PlannedSubject { free_threaded: interpreter.free_threaded(), ..planned(&spec, torch) };

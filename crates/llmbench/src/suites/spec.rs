@@ -56,6 +56,9 @@ pub struct ExperimentSpec {
     /// Engines are what is compared: output that differs is a result and no failure of the run.
     #[serde(default)]
     pub mismatch_is_result: bool,
+    /// Has rows of Python engines that the common environment does not hold: they are installed beside it.
+    #[serde(default)]
+    pub optional_engines: bool,
     #[serde(default)]
     pub quick: Override,
     #[serde(default)]

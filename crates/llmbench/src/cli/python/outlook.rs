@@ -3,19 +3,11 @@
 use llmbench_core::pyenv::Version;
 use serde::Serialize;
 
+use crate::cli::optional::OPTIONAL;
 use crate::cli::subjects::LOCK;
 
 /// Packages of engines in the environment that runs make.
 const LOCKED: [&str; 7] = ["jinja2", "transformers", "tokenizers", "tiktoken", "numpy", "msgspec", "pydantic"];
-
-/// The optional ones have a lock each and are installed by hand.
-const OPTIONAL: [(&str, &str); 5] = [
-    ("minijinja", include_str!("../../../../../python/optional/minijinja.lock")),
-    ("fastokens", include_str!("../../../../../python/optional/fastokens.lock")),
-    ("gigatoken", include_str!("../../../../../python/optional/gigatoken.lock")),
-    ("kitoken", include_str!("../../../../../python/optional/kitoken.lock")),
-    ("tokie", include_str!("../../../../../python/optional/tokie.lock")),
-];
 
 /// The newest version that the locks are made and tested for, as a minor of 3.
 const NEWEST: u32 = 14;
@@ -24,12 +16,13 @@ const STABLE_ABI: &str = "its wheel is for the stable ABI, which free-threaded b
 
 /// Package, version in the lock, and why a free-threaded 3.14 cannot install it. Looked up in the package index by the
 /// tag cp314t; a version that is not in this table is taken to have a wheel.
-const NOT_ON_314T: [(&str, &str, &str); 6] = [
+const NOT_ON_314T: [(&str, &str, &str); 7] = [
     ("tokenizers", "0.23.2", "no wheel for 3.14t; tokenizers 0.23.3 has one"),
     ("transformers", "5.23.0", "it needs safetensors, of which 0.8.0 has no wheel for 3.14t"),
     ("fastokens", "0.3.5", STABLE_ABI),
     ("gigatoken", "0.10.0", STABLE_ABI),
     ("kitoken", "0.11.1", STABLE_ABI),
+    ("orjson", "3.13.0", "no wheel for 3.14t"),
     ("tokie", "0.1.4", "no wheel for 3.14t"),
 ];
 

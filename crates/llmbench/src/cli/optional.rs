@@ -1,0 +1,74 @@
+//! Optional Python engines: each in a folder of its own beside the environment, from a lock of its own. One that does not
+//! install takes nothing with it, and its rows say why.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use llmbench_core::pyenv::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter, Overlay};
+use serde::Serialize;
+
+use super::progress::Step;
+
+/// Packages and their locks.
+pub const OPTIONAL: [(&str, &str); 6] = [
+    ("minijinja", include_str!("../../../../python/optional/minijinja.lock")),
+    ("fastokens", include_str!("../../../../python/optional/fastokens.lock")),
+    ("gigatoken", include_str!("../../../../python/optional/gigatoken.lock")),
+    ("kitoken", include_str!("../../../../python/optional/kitoken.lock")),
+    ("orjson", include_str!("../../../../python/optional/orjson.lock")),
+    ("tokie", include_str!("../../../../python/optional/tokie.lock")),
+];
+
+/// The variable by which a Python worker learns where they are: a JSON object of packages to [`Place`]s.
+pub const PLACES_VAR: &str = "LLMBENCH_OPTIONAL";
+
+/// Where a package is, or why it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The folder to be appended to `sys.path` before it is imported.
+    Path(PathBuf),
+    Reason(String),
+}
+
+/// Installs those that are not there yet. None if that was cancelled.
+pub fn places(
+    environment: &Environment,
+    interpreter: &Interpreter,
+    cache: &Path,
+    cancelled: &dyn Fn() -> bool,
+) -> Option<BTreeMap<&'static str, Place>> {
+    let step = Step::spinner(&format!("Python {} optional engines", interpreter.version));
+    let options = EnsureOptions { cancel: cancelled, ..EnsureOptions::default() };
+    let mut places = BTreeMap::new();
+    let mut lacking = Vec::new();
+    for (package, lock) in OPTIONAL {
+        step.detail(package);
+        let made =
+            Overlay::ensure(
+                environment,
+                interpreter,
+                (package, lock),
+                cache,
+                &options,
+                &mut |progress| match progress {
+                    EnvProgress::Waiting => step.detail(&format!("{package}: another llmbench is installing it")),
+                    _ => step.detail(&format!("installing {package}")),
+                },
+            );
+        let place = match made {
+            Ok(overlay) => Place::Path(overlay.dir),
+            Err(EnvError::Cancelled) => return None,
+            Err(error) => {
+                lacking.push(package);
+                Place::Reason(error.to_string())
+            }
+        };
+        places.insert(package, place);
+    }
+    match lacking.as_slice() {
+        [] => step.done("there"),
+        some => step.done(&format!("without {}, whose rows say why", some.join(", "))),
+    }
+    Some(places)
+}
