@@ -297,7 +297,7 @@ fn the_page_needs_nothing_else_and_the_json_is_the_answer() {
     let dir = shell.path("output/latest/advise");
     let written: Value = serde_json::from_slice(&std::fs::read(dir.join("advise.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
-    assert_eq!(printed["question"]["requests"], 20_000);
+    assert_eq!(printed["question"]["requests"], 22_500);
     let ways: Vec<&Value> = printed["verdicts"]["judged"].as_array().unwrap().iter().map(|it| &it["way"]).collect();
     assert!(ways.contains(&&printed["verdicts"]["recommended"]), "{ways:?}");
     let page = std::fs::read_to_string(dir.join("advise.html")).unwrap();
