@@ -112,8 +112,8 @@ class WindowThreads:
         for index in range(count):
             threading.Thread(target=self._live, args=(index,), name=f"window-{index}", daemon=True).start()
 
-    def time(self, call: Call, items: list[list], window_ns: int) -> Sample:
-        """One window: thread `t` cycles through `items[t]`.
+    def time(self, calls: list[Call], items: list[list], window_ns: int) -> Sample:
+        """One window: thread `t` makes `calls[t]`, cycling through `items[t]`.
 
         It begins when the last thread has begun, and each thread goes on until it is over. A call that
         reaches over an edge counts with the share of its time that lies inside.
@@ -123,7 +123,7 @@ class WindowThreads:
         """
         before = collections()
         begun: list[int] = []
-        stamps = self._run(lambda index: self._call_on(call, cycle(items[index]), window_ns, begun))
+        stamps = self._run(lambda index: self._call_on(calls[index], cycle(items[index]), window_ns, begun))
         start = max(begun)
         return Sample(
             start_ns=min(begun),
@@ -136,8 +136,8 @@ class WindowThreads:
             ],
         )
 
-    def warm(self, call: Call, items: Callable[[], object], duration_ns: int) -> int:
-        """`call_for` in every thread, one after the other; returns how long the calls of all took.
+    def warm(self, calls: list[Call], items: Callable[[], object], duration_ns: int) -> int:
+        """`call_for` in every thread with its own of `calls`, one after the other; returns how long all took.
 
         An engine may keep a cache for each thread, and threads that waited for each other would fill theirs less.
 
@@ -146,9 +146,9 @@ class WindowThreads:
         """
         alone = threading.Lock()
 
-        def task(_index: int) -> int:
+        def task(index: int) -> int:
             with alone:
-                return call_for(call, items, duration_ns)
+                return call_for(calls[index], items, duration_ns)
 
         return sum(self._run(task))
 

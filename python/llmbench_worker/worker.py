@@ -28,6 +28,8 @@ class Cell:
     operation: ops.Operation
     threads: timing.WindowThreads | None = None
     """Those of a window."""
+    calls: list[timing.Call] = field(default_factory=list)
+    """What each of them calls: the operation's call, or one of its own on objects of its own."""
     warm_calls: count = field(default_factory=count)
 
     def items(self, offset: int, calls: int) -> list:
@@ -50,7 +52,7 @@ class Cell:
         if duration_ns <= 0:
             return 0
         if self.threads is not None:
-            return self.threads.warm(self.operation.call, self.warm_item, duration_ns)
+            return self.threads.warm(self.calls, self.warm_item, duration_ns)
         return timing.call_for(self.operation.call, self.warm_item, duration_ns)
 
 
@@ -88,7 +90,8 @@ class Worker:
                 " comes with this llmbench"
             )
         pairs = request["engines"]
-        self._model = Model(request["model"], request["timestamp"])
+        self._given = (request["model"], request["timestamp"])
+        self._model = Model(*self._given)
         self._engines = Engines(self._model, faults.wrapper(self._channel))
         unavailable = self._engines.unavailable(pairs)
         self._settle_heap()
@@ -126,13 +129,14 @@ class Worker:
         cell = Cell(op, request["timing"], inputs, ops.make(op, inputs, self._engines))
         if cell.timing["kind"] == "window":
             cell.threads = self._window_threads(op["threads"])
+            cell.calls = self._calls(cell)
         if cell.operation.eager:
             for index in range(inputs.pool + inputs.warmup):
                 cell.operation.item(index)
         self._settle_heap()
-        call, item, digest = cell.operation.call, cell.operation.item, cell.operation.digest
+        calls, item, digest = cell.calls or [cell.operation.call], cell.operation.item, cell.operation.digest
         checks = range(min(request["check"], inputs.pool))
-        hashes = [digest(call(item(index))) for index in checks]
+        hashes = [digest(calls[index % len(calls)](item(index))) for index in checks]
         warm_ns = cell.warm(request["warmup_ns"])
         if request["warmup_ns"] > 0:
             warm_ns += cell.operation.warm_pool(cell.warm_index, request["warmup_ns"])
@@ -152,7 +156,7 @@ class Worker:
             pool = cell.inputs.pool
             parts = [cell.items(offset + index * pool // threads.count, pool) for index in range(threads.count)]
             warm_ns = cell.warm(request["settle_ns"])
-            samples = [threads.time(operation.call, parts, cell.timing["window_ns"])]
+            samples = [threads.time(cell.calls, parts, cell.timing["window_ns"])]
         elif kind == "first":
             (item,) = cell.items(offset, 1)
             warm_ns = 0
@@ -201,6 +205,22 @@ class Worker:
     @cached_property
     def _tokenize(self):
         return Engines(self._model, lambda _pair, call: call).load(IDS_PAIR).call
+
+    def _calls(self, cell: Cell) -> list[timing.Call]:
+        """What each thread of a window calls.
+
+        By default all threads share the engine's objects, as a server with one tokenizer does. With `objects` set to
+        `per-thread` each has objects that were loaded for it alone.
+        """
+        objects = (cell.op.get("params") or {}).get("objects", "shared")
+        if objects == "shared":
+            return [cell.operation.call] * cell.threads.count
+        if objects != "per-thread":
+            raise CellError(f"objects must be shared or per-thread, not {objects!r}")
+        # Engines keep what they load by the model's identity, so a model of its own has objects of its own.
+        wrapper = faults.wrapper(self._channel)
+        own = [Engines(Model(*self._given), wrapper) for _ in range(cell.threads.count)]
+        return [ops.make(cell.op, cell.inputs, engines).call for engines in own]
 
     def _window_threads(self, threads: int) -> timing.WindowThreads:
         if threads < 1:

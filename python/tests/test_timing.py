@@ -73,7 +73,7 @@ class Windows(unittest.TestCase):
                 names.append(threading.current_thread().name)
                 items.append(item)
 
-        samples = [threads.time(call, [["a"], ["b", "c"], ["d"]], 3_000_000) for _ in range(2)]
+        samples = [threads.time([call] * 3, [["a"], ["b", "c"], ["d"]], 3_000_000) for _ in range(2)]
         self.assertEqual(set(names), {"window-0", "window-1", "window-2"})
         self.assertEqual(set(items), {"a", "b", "c", "d"})
         self.assertEqual(sum(sample.calls for sample in samples), len(names))
@@ -85,6 +85,16 @@ class Windows(unittest.TestCase):
                 self.assertGreater(thread["calls"], 0)
             self.assertEqual(len({thread["start_ns"] for thread in sample.threads}), 1, "all over the same time")
             self.assertLessEqual(sum(thread["calls"] for thread in sample.threads), sample.calls)
+
+    def test_each_thread_makes_its_own_call(self):
+        made = {"one": [], "two": []}
+        calls = [lambda item, name=name: made[name].append((threading.current_thread().name, item)) for name in made]
+        threads = timing.WindowThreads(2)
+        threads.time(calls, [["a"], ["b"]], 1)
+        self.assertEqual({name: set(seen) for name, seen in made.items()}, {"one": {("window-0", "a")}, "two": {("window-1", "b")}})
+        threads.warm(calls, lambda: "w", 1)
+        self.assertIn(("window-1", "w"), made["two"])
+        self.assertNotIn(("window-0", "w"), made["two"])
 
     def test_two_threads_that_take_turns_do_what_one_does(self):
         # Calls of 1 ms in slices of 5, as the GIL deals them out: one works while the other waits within a call.
@@ -102,7 +112,7 @@ class Windows(unittest.TestCase):
             time.sleep(0.0005)
             names.append(threading.current_thread().name)
 
-        spent = threads.warm(call, lambda: 1, 2_000_000)
+        spent = threads.warm([call] * 3, lambda: 1, 2_000_000)
         self.assertGreaterEqual(spent, 6_000_000)
         turns = [(name, len(list(calls))) for name, calls in groupby(names)]
         self.assertEqual(sorted(name for name, _ in turns), ["window-0", "window-1", "window-2"], "one turn each")
@@ -120,7 +130,7 @@ class Windows(unittest.TestCase):
 
     def test_a_call_that_is_longer_than_the_window_counts_in_part(self):
         event = threading.Event()
-        sample = timing.WindowThreads(2).time(lambda _: event.wait(0.01), [[0], [0]], 1_000_000)
+        sample = timing.WindowThreads(2).time([lambda _: event.wait(0.01)] * 2, [[0], [0]], 1_000_000)
         for thread in sample.threads:
             self.assertTrue(0 < thread["calls"] < 0.2, thread)
 
@@ -132,8 +142,8 @@ class Windows(unittest.TestCase):
                 raise ValueError("from a thread")
 
         with self.assertRaisesRegex(ValueError, "from a thread"):
-            threads.time(call, [["good"], ["bad"]], 1)
-        self.assertGreaterEqual(threads.time(call, [["good"], ["good"]], 1).calls, 2)
+            threads.time([call] * 2, [["good"], ["bad"]], 1)
+        self.assertGreaterEqual(threads.time([call] * 2, [["good"], ["good"]], 1).calls, 2)
 
 
 class Blocks(WorkerTest):

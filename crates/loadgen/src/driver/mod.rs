@@ -94,6 +94,8 @@ pub struct Usage {
     pub wall_ns: u64,
     /// How long the thread was runnable without a CPU, ns; None where the system does not tell.
     pub run_delay_ns: Option<u64>,
+    /// Niceness of the thread, from -20 (first) to 19.
+    pub niceness: i32,
 }
 
 impl Usage {

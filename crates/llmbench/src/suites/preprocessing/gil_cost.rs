@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cells::{self, Draft};
 use super::gil_builds::build_table;
-use super::gil_curve::{Curve, curves, hold_of, is_window, same_path, serial_table};
+use super::gil_curve::{Curve, OBJECTS, curves, hold_of, is_window, same_path, serial_table};
 use super::gil_hold::{AGREE, Hold, TRUTHS, hold_figure, hold_table, holds};
 use super::gil_victim::{DEFAULT_SWITCH_US, PLACES, victim_figure, victim_findings, victim_table, victims};
 use super::gil_wait;
@@ -146,7 +146,7 @@ impl Point<'_> {
             workload: self.workload,
             reference: false,
             beside,
-            varied: &["threads", "where", "victim", "workers", "switch_us"],
+            varied: &["threads", "objects", "where", "victim", "workers", "switch_us"],
         }
     }
 
@@ -213,10 +213,17 @@ impl Point<'_> {
         Ok(cells)
     }
 
-    /// Throughput over threads, from which the serial fraction follows.
+    /// Throughput over threads, from which the serial fraction follows. Where builds are compared, also with objects of its own
+    /// for each thread: without a GIL, threads that share an object can still wait for each other.
     fn windows(&self, subject: &PlannedSubject) -> Result<Vec<Cell>, String> {
         let paths = stacks::call_paths(&subject.kind, self.context.tiktoken, false);
-        self.window_cells(subject, paths.into_iter().filter(|path| path.op == "template" || path.op == "tokenize"))
+        let paths: Vec<CallPath> =
+            paths.into_iter().filter(|path| path.op == "template" || path.op == "tokenize").collect();
+        let mut cells = self.window_cells(subject, &paths, false)?;
+        if self.context.subjects.iter().any(|subject| subject.free_threaded) {
+            cells.extend(self.window_cells(subject, &paths, true)?);
+        }
+        Ok(cells)
     }
 
     /// The Rust engines at the same thread counts: what this machine's cores give.
@@ -228,13 +235,14 @@ impl Point<'_> {
         let control = paths.into_iter().filter(|path| {
             (path.op, path.call_path) == ("template", "render") || (path.op, path.call_path) == ("tokenize", "encode")
         });
-        self.window_cells(native, control)
+        self.window_cells(native, &control.collect::<Vec<_>>(), false)
     }
 
     fn window_cells(
         &self,
         subject: &PlannedSubject,
-        paths: impl Iterator<Item = CallPath>,
+        paths: &[CallPath],
+        own_objects: bool,
     ) -> Result<Vec<Cell>, String> {
         let window_ns = (self.settings.param("window_ms").unwrap_or(200.0) * 1e6) as u64;
         let mut threads = self.settings.numbers("threads", self.context.cores)?;
@@ -245,9 +253,15 @@ impl Point<'_> {
         for path in paths {
             for &threads in &threads {
                 let timing = Timing::Window { window_ns };
-                let draft =
-                    self.draft(subject, path.op(threads), timing, &[("threads", json!(threads))], path.op.to_owned());
-                cells.push(cells::cell(self.settings, Draft { reference: path.reference, ..draft }));
+                let mut op = path.op(threads);
+                let mut axes = vec![("threads", json!(threads))];
+                if own_objects {
+                    op.params.insert(OBJECTS.to_owned(), json!("per-thread"));
+                    axes.push((OBJECTS, json!("per-thread")));
+                }
+                let draft = self.draft(subject, op, timing, &axes, path.op.to_owned());
+                let reference = path.reference && !own_objects;
+                cells.push(cells::cell(self.settings, Draft { reference, ..draft }));
             }
         }
         Ok(cells)

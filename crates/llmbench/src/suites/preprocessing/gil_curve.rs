@@ -11,13 +11,16 @@ use crate::format;
 use crate::suites::AnalysisInput;
 use crate::suites::present::{self, column, text};
 
+/// The parameter (and axis) that gives each thread objects of its own, loaded for it alone.
+pub(super) const OBJECTS: &str = "objects";
+
 pub(super) fn is_window(cell: &Cell) -> bool {
     matches!(cell.timing, Timing::Window { .. })
 }
 
 pub(super) fn same_path(a: &Cell, b: &Cell) -> bool {
-    (&a.subject, &a.op.name, &a.op.engine, &a.op.call_path, &a.workload)
-        == (&b.subject, &b.op.name, &b.op.engine, &b.op.call_path, &b.workload)
+    (&a.subject, &a.op.name, &a.op.engine, &a.op.call_path, &a.op.params, &a.workload)
+        == (&b.subject, &b.op.name, &b.op.engine, &b.op.call_path, &b.op.params, &b.workload)
 }
 
 /// Throughput of a call path over threads.
@@ -53,7 +56,9 @@ pub(super) fn curves<'a>(input: &'a AnalysisInput, rows: &Rows) -> Vec<Curve<'a>
                 let fraction = scaling::karp_flatt(&interval, cores).ok()?;
                 Some(rows::estimate(&fraction, "karp-flatt", speedup.runs as usize, speedup.samples))
             });
-            Curve { one, at_cores, label: stacks::label(&one.op.engine, &one.op.call_path), speedup, serial }
+            let own = if one.op.params.contains_key(OBJECTS) { ", own objects" } else { "" };
+            let label = format!("{}{own}", stacks::label(&one.op.engine, &one.op.call_path));
+            Curve { one, at_cores, label, speedup, serial }
         })
         .collect()
 }

@@ -228,6 +228,7 @@ impl Measured {
         read("lateness_p99_ns", self.lateness.own.p99_ns as f64);
         read("generator_cpu_ns", self.run.usage.cpu_ns as f64);
         read("generator_share", self.run.usage.share());
+        read("generator_niceness", f64::from(self.run.usage.niceness));
         quantiles("latency", &summary.from_scheduled, &mut read);
         quantiles("sent_latency", &summary.from_sent, &mut read);
         if let Some(server) = &summary.server {
