@@ -53,7 +53,7 @@ fn main() -> Result<(), QueueError> {
     let free = vec![Phase { kind: Kind::Free, ns: Column::Each(services.clone()) }];
     let pool = Pool { cores: 8, workers: 4, batch: None };
     report("pool, front end, 4 workers", || pool.run(&four, &front, &free))?;
-    let replicas = Replicas { cores: 4, replicas: 4, balance: Balance::Random { seed: 1 } };
+    let replicas = Replicas { cores: 4, turn_ns: None, replicas: 4, balance: Balance::Random { seed: 1 } };
     report("4 replicas, random", || replicas.run(&four, &free))?;
     let batch = Batch { max: 64, window_ns: 2_000_000, from: WindowFrom::Pickup, fixed: vec![(Kind::Free, 100_000)] };
     report("batching, 4 workers, 2 ms", || queuesim::batching::batching(&four, &services, 4, &batch))?;

@@ -22,6 +22,7 @@ pub fn batching(
     same_length("the list of service times", arrivals.len(), services_ns.len())?;
     let machine = Machine {
         cores: workers,
+        turn_ns: None,
         locks: Vec::new(),
         stations: vec![Station {
             name: WORKERS.into(),

@@ -32,7 +32,7 @@ impl Gil {
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
         let workers = Workers { count: self.threads, phases: work.to_vec(), batch: self.batch.clone() };
         let (cores, lock, front) = (self.cores, self.lock.clone(), front.clone());
-        Pipeline { cores, lock, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
+        Pipeline { cores, turn_ns: None, lock, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
     }
 }
 

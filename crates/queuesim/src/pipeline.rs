@@ -34,6 +34,8 @@ pub struct Workers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipeline {
     pub cores: usize,
+    /// See [`Machine::turn_ns`].
+    pub turn_ns: Option<u64>,
     /// The lock that the front end and all workers share. None: held phases run as free ones.
     pub lock: Option<LockRules>,
     pub front: FrontEnd,
@@ -68,6 +70,7 @@ impl Pipeline {
         }
         stages.extend(hop);
         stages.extend(visit(&self.front.after));
-        Machine { cores: self.cores, locks: self.lock.iter().cloned().collect(), stations }.run(arrivals, &stages)
+        let locks = self.lock.iter().cloned().collect();
+        Machine { cores: self.cores, turn_ns: self.turn_ns, locks, stations }.run(arrivals, &stages)
     }
 }

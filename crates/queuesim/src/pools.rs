@@ -25,7 +25,7 @@ impl Pool {
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
         let workers = Workers { count: self.workers, phases: work.to_vec(), batch: self.batch.clone() };
         let (cores, front) = (self.cores, front.clone());
-        Pipeline { cores, lock: None, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
+        Pipeline { cores, turn_ns: None, lock: None, front, hop_ns: 0, workers: vec![workers] }.run(arrivals)
     }
 }
 
@@ -39,12 +39,17 @@ pub enum Balance {
     /// Each request comes over a random one of `connections` lasting connections, each of which was assigned to a random
     /// replica: with few connections some replicas stay busier than others.
     Connections { connections: usize, seed: u64 },
+    /// Each request goes to the first replica with this probability, in thousandths, else to a random one of the others: shares that
+    /// were measured.
+    Uneven { busiest_permille: u32, seed: u64 },
 }
 
 /// Whole servers of one thread each, on one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replicas {
     pub cores: usize,
+    /// See [`Machine::turn_ns`].
+    pub turn_ns: Option<u64>,
     pub replicas: usize,
     pub balance: Balance,
 }
@@ -72,8 +77,17 @@ impl Replicas {
                 let assigned = (0..arrivals.len()).map(|_| replica[random.index(connections)]).collect();
                 (each(), Place::Each(assigned))
             }
+            Balance::Uneven { busiest_permille, seed } => {
+                let mut random = Random::new(seed);
+                let assigned = (0..arrivals.len()).map(|_| {
+                    let first = self.replicas == 1 || random.index(1000) < busiest_permille as usize;
+                    if first { 0 } else { 1 + random.index(self.replicas - 1) as u32 }
+                });
+                let assigned = assigned.collect();
+                (each(), Place::Each(assigned))
+            }
         };
-        let machine = Machine { cores: self.cores, locks: Vec::new(), stations };
+        let machine = Machine { cores: self.cores, turn_ns: self.turn_ns, locks: Vec::new(), stations };
         machine.run(arrivals, &[Stage { place, phases: phases.to_vec() }])
     }
 }

@@ -24,6 +24,6 @@ impl Sidecar {
     pub fn run(&self, arrivals: &Arrivals, front: &FrontEnd, work: &[Phase]) -> Result<Simulation, QueueError> {
         let workers = Workers { count: self.workers, phases: work.to_vec(), batch: self.batch.clone() };
         let (cores, hop_ns, front) = (self.cores, self.hop_ns, front.clone());
-        Pipeline { cores, lock: None, front, hop_ns, workers: vec![workers] }.run(arrivals)
+        Pipeline { cores, turn_ns: None, lock: None, front, hop_ns, workers: vec![workers] }.run(arrivals)
     }
 }

@@ -63,6 +63,10 @@ pub struct Part {
 pub struct Strategy {
     pub name: String,
     pub cores: usize,
+    /// See [`crate::machine::Machine::turn_ns`].
+    pub turn_ns: Option<u64>,
+    /// Time in which nobody works on a request and which no load changes, ns: threads and processes that wake up, sockets.
+    pub away_ns: u64,
     pub layout: Layout,
     /// What the front end does before the work, with the overhead of handing it over.
     pub before: Work,
@@ -84,6 +88,15 @@ impl Strategy {
 ///
 /// Errors: as [`crate::machine::Machine::run`]; [`QueueError::BadValue`] for a batch where the layout has no workers.
 pub fn simulate(strategy: &Strategy, arrivals: &Arrivals, seed: u64) -> Result<Simulation, QueueError> {
+    let mut simulation = on_cores(strategy, arrivals, seed)?;
+    // A delay that all have alike moves every departure by as much.
+    for latency in &mut simulation.latencies_ns {
+        *latency += strategy.away_ns;
+    }
+    Ok(simulation)
+}
+
+fn on_cores(strategy: &Strategy, arrivals: &Arrivals, seed: u64) -> Result<Simulation, QueueError> {
     let draws = Draws::new(arrivals.len(), seed);
     let front = FrontEnd { before: strategy.before.phases(&draws)?, after: strategy.after.phases(&draws)? };
     let workers = strategy.parts.iter().map(|part| {
@@ -91,16 +104,16 @@ pub fn simulate(strategy: &Strategy, arrivals: &Arrivals, seed: u64) -> Result<S
         Ok(Workers { count: part.workers, phases, batch: part.batch.clone() })
     });
     let workers = workers.collect::<Result<Vec<_>, QueueError>>()?;
-    let cores = strategy.cores;
+    let (cores, turn_ns) = (strategy.cores, strategy.turn_ns);
     let (replicas, balance) = match &strategy.layout {
         Layout::Inline => (1, Balance::Shared),
         Layout::Replicas { replicas, balance } => (*replicas, *balance),
         Layout::Threads { lock } => {
-            return Pipeline { cores, lock: lock.clone(), front, hop_ns: 0, workers }.run(arrivals);
+            return Pipeline { cores, turn_ns, lock: lock.clone(), front, hop_ns: 0, workers }.run(arrivals);
         }
-        Layout::Processes => return Pipeline { cores, lock: None, front, hop_ns: 0, workers }.run(arrivals),
+        Layout::Processes => return Pipeline { cores, turn_ns, lock: None, front, hop_ns: 0, workers }.run(arrivals),
         Layout::Sidecar { hop_ns } => {
-            return Pipeline { cores, lock: None, front, hop_ns: *hop_ns, workers }.run(arrivals);
+            return Pipeline { cores, turn_ns, lock: None, front, hop_ns: *hop_ns, workers }.run(arrivals);
         }
     };
     if let Some(batch) = strategy.parts.iter().find_map(|part| part.batch.as_ref()) {
@@ -112,7 +125,7 @@ pub fn simulate(strategy: &Strategy, arrivals: &Arrivals, seed: u64) -> Result<S
     }
     let work = workers.into_iter().flat_map(|workers| workers.phases);
     let phases: Vec<Phase> = front.before.into_iter().chain(work).chain(front.after).collect();
-    Replicas { cores, replicas, balance }.run(arrivals, &phases)
+    Replicas { cores, turn_ns, replicas, balance }.run(arrivals, &phases)
 }
 
 /// The `p`-quantile of a strategy's latency on a schedule, ns; infinite where the load is more than some resource can serve,

@@ -123,7 +123,7 @@ proptest! {
         let none = FrontEnd { before: column(Kind::BYTECODE, 0), after: column(Kind::BYTECODE, 0) };
         let pool = Pool { cores: workers, workers, batch: None }.run(&arrivals, &none, &free(&services)).unwrap();
         prop_assert_eq!(&pool.latencies_ns, &truth);
-        let replicas = Replicas { cores: workers, replicas: workers, balance: Balance::Shared };
+        let replicas = Replicas { cores: workers, turn_ns: None, replicas: workers, balance: Balance::Shared };
         prop_assert_eq!(&replicas.run(&arrivals, &free(&services)).unwrap().latencies_ns, &truth);
         let sidecar = Sidecar { cores: workers, workers, hop_ns: hop, batch: None };
         let found = sidecar.run(&arrivals, &none, &free(&services)).unwrap().latencies_ns;
@@ -175,7 +175,7 @@ proptest! {
                 Gil { cores, threads: workers, lock: lock.clone(), batch: None }.run(&arrivals, &front, &work).unwrap(),
                 Pool { cores, workers, batch: Some(batch.clone()) }.run(&arrivals, &front, &work).unwrap(),
                 Sidecar { cores, workers, hop_ns: 11, batch: None }.run(&arrivals, &front, &work).unwrap(),
-                Replicas { cores, replicas: workers, balance: Balance::Connections { connections: 4, seed: 1 } }.run(&arrivals, &work).unwrap(),
+                Replicas { cores, turn_ns: None, replicas: workers, balance: Balance::Connections { connections: 4, seed: 1 } }.run(&arrivals, &work).unwrap(),
             ]
         };
         let own = [15, 8, 15, 30, 0];
@@ -230,8 +230,9 @@ fn what_cannot_be_simulated_is_named() {
     assert!(split(&[1], 0.5, 0, Kind::BYTECODE).is_err());
     let station = |lock, batch| Station { name: "s".into(), threads: 1, lock, keeps_lock: false, batch };
     let stage = |place| Stage { place, phases: column(Kind::Free, 1) };
-    let run =
-        |station, stages: &[Stage]| Machine { cores: 1, locks: vec![], stations: vec![station] }.run(&arrivals, stages);
+    let run = |station, stages: &[Stage]| {
+        Machine { cores: 1, turn_ns: None, locks: vec![], stations: vec![station] }.run(&arrivals, stages)
+    };
     let unknown = QueueError::Unknown { what: "lock", index: 0, count: 0 };
     assert_eq!(run(station(Some(0), None), &[stage(Place::Station(0))]), Err(unknown));
     assert!(run(station(None, None), &[stage(Place::Station(1))]).is_err());

@@ -163,6 +163,7 @@ fn locks_are_their_own() {
         |name: &str, lock| Station { name: name.into(), threads: 2, lock: Some(lock), keeps_lock: false, batch: None };
     let machine = |second| Machine {
         cores: 4,
+        turn_ns: None,
         locks: vec![LockRules::default(), LockRules::default()],
         stations: vec![station("one", 0), station("two", second)],
     };
@@ -183,7 +184,7 @@ fn an_event_loop_keeps_the_lock() {
         let station =
             |name: &str, keeps_lock| Station { name: name.into(), threads: 1, lock: Some(0), keeps_lock, batch: None };
         let stations = vec![station("loop", keeps_lock), station("worker", false)];
-        let machine = Machine { cores: 4, locks: vec![LockRules::default()], stations };
+        let machine = Machine { cores: 4, turn_ns: None, locks: vec![LockRules::default()], stations };
         let at = |station, phases| Stage { place: Place::Station(station), phases };
         // Request 0 works for two calls of 100; the others only pass the loop, for 2 each.
         let calls = vec![

@@ -24,6 +24,8 @@ fn strategy(layout: Layout, workers: usize, cores: usize) -> Strategy {
     Strategy {
         name: "test".into(),
         cores,
+        turn_ns: None,
+        away_ns: 0,
         layout,
         before: front(MS / 20),
         parts: vec![Part {

@@ -57,10 +57,11 @@ pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
 fn is_unwanted(name: &str) -> bool {
     const SECRET: [&str; 9] =
         ["TOKEN", "KEY", "APIKEY", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "CREDENTIAL", "CREDENTIALS"];
-    const BENDING: [&str; 11] = [
+    const BENDING: [&str; 12] = [
         "PYTHONPATH",
         "PYTHONHOME",
         "PYTHONSTARTUP",
+        "PYTHON_GIL",
         "VIRTUAL_ENV",
         "CONDA_PREFIX",
         "PIP_USER",
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn secrets_and_other_pythons_are_kept_out() {
-        for name in ["HF_TOKEN", "OPENAI_API_KEY", "hf_token", "PYTHONPATH", "VIRTUAL_ENV", "PIP_USER", "MY_SECRET"] {
+        for name in ["HF_TOKEN", "OPENAI_API_KEY", "hf_token", "PYTHONPATH", "PYTHON_GIL", "VIRTUAL_ENV", "MY_SECRET"] {
             assert!(is_unwanted(name), "{name}");
         }
         for name in ["PATH", "PIP_INDEX_URL", "UV_INDEX_PASSWORD", "TOKENIZERS_PARALLELISM", "HTTPS_PROXY", "HOME"] {

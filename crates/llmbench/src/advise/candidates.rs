@@ -11,6 +11,9 @@ use super::evidence::{Cost, Origin};
 use super::model::{Model, Stack, StackName, Stage};
 use super::overheads::Served;
 
+/// How long Linux's fair scheduler leaves a thread on its core while others wait, ns: 0.7 ms times one more than the logarithm of the
+/// cores (3 at most), and then until the next tick.
+const TURN_NS: u64 = 3_000_000;
 /// Most requests of a micro-batch.
 const MOST_BATCH: usize = 64;
 /// Connections of an HTTP client, which the kernel deals out over the servers.
@@ -190,7 +193,12 @@ impl Parts<'_> {
             Way::ServerProcesses => {
                 // HTTP costs the server before and after.
                 let front = self.front(Cost { ns: over.front.ns + over.http.ns, origin: over.http.origin });
-                let balance = Balance::Connections { connections: HTTP_CONNECTIONS, seed: 1 };
+                let balance = match self.model.busiest_share {
+                    Some((processes, share)) if processes == cores => {
+                        Balance::Uneven { busiest_permille: (share * 1000.0).round() as u32, seed: 1 }
+                    }
+                    _ => Balance::Connections { connections: HTTP_CONNECTIONS, seed: 1 },
+                };
                 let layout = Layout::Replicas { replicas: cores, balance };
                 (layout, join([front.read, self.parse()]), vec![part(cores, all)], front.write)
             }
@@ -204,7 +212,9 @@ impl Parts<'_> {
                 let front = self.front(over.sidecar_front);
                 let own = Work::one(Kind::Free, whole(over.native_front.ns + over.native_hand_over.ns));
                 let work = join([own, self.parse(), all]);
-                let layout = Layout::Sidecar { hop_ns: over.hop.ns as u64 };
+                // Where a lone request was measured, the way over the sockets is in its time away.
+                let hop_ns = if self.model.away.contains_key(&self.way) { 0 } else { over.hop.ns as u64 };
+                let layout = Layout::Sidecar { hop_ns };
                 (layout, front.read, vec![part(cores, work)], front.write)
             }
             Way::RustThreads => {
@@ -214,7 +224,9 @@ impl Parts<'_> {
                 (layout, join([front.read, self.parse()]), vec![part(cores, work)], front.write)
             }
         };
-        Some(Strategy { name: self.way.name().to_owned(), cores, layout, before, parts, after })
+        let away_ns = self.model.away.get(&self.way).copied().unwrap_or(0.0) as u64;
+        let (name, turn_ns) = (self.way.name().to_owned(), Some(TURN_NS));
+        Some(Strategy { name, cores, turn_ns, away_ns, layout, before, parts, after })
     }
 
     /// Threads of one process behind its event loop, all under the GIL if there is one.

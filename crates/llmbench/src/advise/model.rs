@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use llmbench_core::record::Status;
 use serde::Serialize;
 
-use super::evidence::{Cost, Evidence, Origin, Path, Size};
+use super::candidates::Way;
+use super::evidence::{Cost, Evidence, Origin, Path, Size, mean, size_of};
 use super::overheads::{Overheads, Served};
+use crate::suites::present::word;
 
 /// A set of engines that a strategy runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,6 +79,11 @@ pub struct Model {
     pub size: Size,
     pub stacks: BTreeMap<StackName, Stack>,
     pub overheads: Overheads,
+    /// Time of a request that meets no other, in which nobody works on it, ns: threads and processes that wake up, sockets. What
+    /// a measured lone request took beyond the work.
+    pub away: BTreeMap<Way, f64>,
+    /// Of server processes on one port: how many, and the share of the busiest.
+    pub busiest_share: Option<(usize, f64)>,
     /// How service times scatter around their mean, Python and Rust.
     pub python: Served,
     pub native: Served,
@@ -134,6 +141,23 @@ const fn python(name: StackName, template: &'static [Path]) -> Paths {
 impl Model {
     /// The times of a size.
     pub fn of(evidence: &Evidence, size: Size) -> Self {
+        let mut model = Self::of_work(evidence, size);
+        for way in Way::ALL {
+            let cell = way.measured_as().and_then(|strategy| evidence.served(strategy).into_iter().next());
+            let measured = cell.and_then(|cell| Some((cell, evidence.reading(cell, "alone_latency_p50_ns")?)));
+            let Some((cell, alone_ns)) = measured else { continue };
+            // At the size at which it was measured; what is left over hardly depends on it.
+            let there = size_of(cell).filter(|there| *there != size).map(|there| Self::of_work(evidence, there));
+            let there = there.as_ref().unwrap_or(&model);
+            if let Some(work_ns) = way.on_cores(there, cell.op.threads as usize).map(|strategy| strategy.mean_ns()) {
+                model.away.insert(way, (alone_ns - work_ns).max(0.0));
+            }
+        }
+        model
+    }
+
+    /// The work alone.
+    fn of_work(evidence: &Evidence, size: Size) -> Self {
         let mut missing = Vec::new();
         let mut stacks = BTreeMap::new();
         for paths in &STACKS {
@@ -153,7 +177,16 @@ impl Model {
         }
         missing.sort_unstable();
         missing.dedup();
-        Self { size, stacks, overheads: Overheads::of(evidence), python, native, missing }
+        Self {
+            size,
+            stacks,
+            overheads: Overheads::of(evidence),
+            away: BTreeMap::new(),
+            busiest_share: busiest_share(evidence),
+            python,
+            native,
+            missing,
+        }
     }
 
     /// A stack, if the run has its times.
@@ -201,6 +234,18 @@ impl Paths {
     }
 }
 
+/// How unevenly processes on one port shared the requests, under open-loop load.
+fn busiest_share(evidence: &Evidence) -> Option<(usize, f64)> {
+    let way = Way::ServerProcesses.measured_as()?;
+    let cells = evidence.served(way);
+    let processes = cells.first()?.op.threads;
+    let shares = cells
+        .iter()
+        .filter(|cell| cell.op.threads == processes && word(&cell.axes, "load") != "capacity")
+        .filter_map(|cell| evidence.reading(cell, "busiest_process_share"));
+    Some((processes as usize, mean(shares)?))
+}
+
 fn named((op, engine, call_path): Path, subject: &str) -> String {
     format!("{op} {engine}.{call_path} ({subject})")
 }
@@ -218,14 +263,14 @@ fn hold(evidence: &Evidence, (_, engine, call_path): Path) -> Hold {
         })
     };
     let points = of_path("hold_share").filter_map(|record| record.estimate.as_ref()).map(|estimate| estimate.point);
-    if let Some(share) = super::evidence::mean(points) {
+    if let Some(share) = mean(points) {
         return Hold { share: share.clamp(0.0, 1.0), origin: Origin::Measured };
     }
     if of_path("speedup").any(|record| record.verdict.as_deref() == Some("does_not_scale")) {
         return Hold { share: 1.0, origin: Origin::Fitted };
     }
     let fractions = of_path("serial_fraction").filter_map(|record| record.estimate.as_ref()).map(|found| found.point);
-    if let Some(share) = super::evidence::mean(fractions) {
+    if let Some(share) = mean(fractions) {
         return Hold { share: share.clamp(0.0, 1.0), origin: Origin::Fitted };
     }
     let share = if call_path == ENCODE_BATCH.2 { BATCH_HOLD } else { 1.0 };

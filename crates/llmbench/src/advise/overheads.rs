@@ -18,7 +18,8 @@ pub struct Overheads {
     pub http: Cost,
     /// A front end that passes bodies on to a sidecar, all of it.
     pub sidecar_front: Cost,
-    /// One way over the sidecar's socket: time in which nobody works on the request.
+    /// One way over the sidecar's socket: time in which nobody works on the request. Stands in where [`super::model::Model::away`]
+    /// was not measured.
     pub hop: Cost,
     /// tokio's event loop, as `front`.
     pub native_front: Cost,

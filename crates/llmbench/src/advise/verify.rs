@@ -27,6 +27,7 @@ use super::judge::{self, Judged, P};
 use super::model::Model;
 use super::question::Question;
 use crate::format;
+use crate::worker::load::OPENING_GAP_NS;
 
 /// The bar: the predicted p99 is within this of the measured one …
 pub const BAR: f64 = 0.25;
@@ -201,7 +202,9 @@ fn drive(it: &Judged, spec: &SubjectSpec, schedule: &Schedule, bench: &Bench) ->
         let is_http = matches!(endpoint, Endpoint::Http { .. });
         let connections = if is_http { HTTP_CONNECTIONS } else { CONNECTIONS };
         let options = Options { connections, ..Options::default() };
-        let sockets = Sockets::new(endpoint, SocketOptions::default()).map_err(|error| named(&error))?;
+        let opening_gap_ns = if is_http { OPENING_GAP_NS } else { 0 };
+        let sockets = Sockets::new(endpoint, SocketOptions { opening_gap_ns, ..SocketOptions::default() });
+        let sockets = sockets.map_err(|error| named(&error))?;
         run_open(sockets, &bench.bodies, schedule, None, &options, &Control::default()).map_err(|error| named(&error))
     });
     server.stop();

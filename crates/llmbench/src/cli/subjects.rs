@@ -48,7 +48,21 @@ pub fn find(config: &RunConfig, cache: &Path, cancelled: &dyn Fn() -> bool) -> R
             Err(reason) => missing(ids.next("python"), reason),
         });
     }
-    Ok(with_drivers(with_variants(found)))
+    Ok(with_drivers(with_variants(forced(found))))
+}
+
+/// The switch of a free-threaded interpreter's lock: 1 on, 0 off whatever extensions want.
+const GIL_VAR: &str = "PYTHON_GIL";
+
+/// `PYTHON_GIL=0` in llmbench's own environment reaches the free-threaded interpreters, and only them: one with a GIL would not
+/// start. It keeps the lock off where an extension that does not declare itself safe would switch it on.
+fn forced(mut found: Vec<Found>) -> Vec<Found> {
+    if std::env::var(GIL_VAR).is_ok_and(|value| value == "0") {
+        for free in found.iter_mut().filter(|found| found.planned.free_threaded) {
+            free.spec.env.insert(GIL_VAR.to_owned(), "0".to_owned());
+        }
+    }
+    found
 }
 
 /// What planning knows of the subjects, by what they are for.
@@ -83,7 +97,7 @@ fn with_variants(mut found: Vec<Found>) -> Vec<Found> {
         .map(|free| {
             let mut spec = free.spec.clone();
             spec.id = format!("{}-gil", spec.id);
-            spec.env.insert("PYTHON_GIL".to_owned(), "1".to_owned());
+            spec.env.insert(GIL_VAR.to_owned(), "1".to_owned());
             let planned = PlannedSubject { variant_of: free.spec.id.clone(), ..planned(&spec, free.planned.torch) };
             Found { planned, spec }
         })

@@ -31,11 +31,20 @@ pub struct SocketOptions {
     pub keep_content: bool,
     /// How long opening one connection may take before the clock starts, ns.
     pub connect_timeout_ns: u64,
+    /// A pause between one connection and the next, before the clock starts, ns. Of connections that come at once to a port
+    /// which several processes share, the first process to wake accepts nearly all; those of a pool that grows with its
+    /// load come one by one.
+    pub opening_gap_ns: u64,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { format: AnswerFormat::Prepared, keep_content: false, connect_timeout_ns: 5_000_000_000 }
+        Self {
+            format: AnswerFormat::Prepared,
+            keep_content: false,
+            connect_timeout_ns: 5_000_000_000,
+            opening_gap_ns: 0,
+        }
     }
 }
 
@@ -348,6 +357,9 @@ impl Transport for Sockets {
     fn open(&mut self, connections: usize) -> Result<Opening, OpenError> {
         let mut opening = Opening::default();
         for number in 1..=connections {
+            if number > 1 && self.options.opening_gap_ns > 0 {
+                std::thread::sleep(std::time::Duration::from_nanos(self.options.opening_gap_ns));
+            }
             let began = now_ns();
             self.open_one().map_err(|error| open_error(&self.endpoint, number, connections, &error))?;
             opening.connect_ns.push(now_ns() - began);

@@ -91,7 +91,7 @@ impl<'a> Engine<'a> {
             arrivals,
             stages,
             now: 0.0,
-            cores: Cores::new(machine.cores, threads.len()),
+            cores: Cores::new(machine.cores, machine.turn_ns, threads.len()),
             locks: machine.locks.iter().map(|rules| Lock::new(rules, threads.len())).collect(),
             lock_waits: vec![0.0; if machine.locks.is_empty() { 0 } else { arrivals.len() }],
             threads,
@@ -421,7 +421,7 @@ impl<'a> Engine<'a> {
         let latencies = self.departures.iter().zip(times).map(|(end, start)| end.round() as u64 - start).collect();
         let demand = demand(self.machine, self.stages, times.len());
         let resource = |name: String, servers, busy_ns, demand| Resource { name, servers, busy_ns, demand };
-        let mut resources = vec![resource("cores".into(), self.machine.cores, self.cores.busy, demand.cores)];
+        let mut resources = vec![resource("cores".into(), self.machine.cores, self.cores.busy(), demand.cores)];
         for (index, (lock, demand)) in self.locks.iter().zip(&demand.locks).enumerate() {
             let name = if index == 0 { "lock".into() } else { format!("lock {index}") };
             resources.push(resource(name, 1, lock.busy, *demand));

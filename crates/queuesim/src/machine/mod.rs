@@ -5,8 +5,9 @@
 //! through the same stages, event by event, with these rules:
 //!
 //! - A station has threads and one queue, first come first served. A thread takes a request (or a batch) and goes through its phases.
-//! - Running phases need a core. With more running threads than cores, all run at the same reduced speed (processor sharing, the
-//!   limit of a fair scheduler with short slices); a lock's holder has no privilege and keeps the lock while it is slowed.
+//! - Running phases need a core. With more running threads than cores, they take turns ([`Machine::turn_ns`]), or all run at the
+//!   same reduced speed (processor sharing, the limit of short turns). A lock's holder has no privilege and keeps the lock while it
+//!   is slowed or waits for its turn.
 //! - A lock is handed over in the order in which threads asked for it. With a switch interval it follows CPython 3.12
 //!   (`Python/ceval_gil.c`, `take_gil` and `drop_gil`): a thread that has waited for the interval without any change of holder asks the
 //!   holder to drop the lock; the holder obeys at once in a preemptible phase, and at the end of the phase otherwise; then it queues
@@ -18,6 +19,7 @@ mod cores;
 mod demand;
 mod engine;
 mod lock;
+mod turns;
 
 use crate::arrivals::Arrivals;
 use crate::error::{QueueError, at_least_one, same_length};
@@ -120,6 +122,10 @@ pub const SWITCH_INTERVAL_NS: u64 = 5_000_000;
 pub struct Machine {
     /// Cores that all running phases share.
     pub cores: usize,
+    /// How long a thread keeps its core while others wait for one, ns; they wait in one queue, first come first served, and one
+    /// that wakes takes no core away. So does Linux's fair scheduler since 6.6 (EEVDF with RUN_TO_PARITY), with turns of about
+    /// 3 ms. None: processor sharing.
+    pub turn_ns: Option<u64>,
     pub locks: Vec<LockRules>,
     pub stations: Vec<Station>,
 }

@@ -333,7 +333,7 @@ fn warnings(input: &AnalysisInput, holds: &[Hold]) -> Vec<String> {
             && !subject.ends_with("-gil")
         {
             warnings.push(format!(
-                "{subject} is a free-threaded build, and the GIL is on after its imports: an extension that does not declare itself safe switched it back on. `llmbench python` names it."
+                "{subject} is a free-threaded build, and the GIL is on after its imports: an extension that does not declare itself safe switched it back on. `llmbench python` names it; PYTHON_GIL=0 in front of llmbench keeps the lock off in free-threaded interpreters, at your own risk."
             ));
         }
     }

@@ -21,10 +21,16 @@ const WARM_UP_SHARE: u64 = 5;
 const MOST_WARM_UP_NS: u64 = 1_000_000_000;
 /// A step of the search is this part of a block.
 const SEARCH_SHARE: u64 = 2;
+/// Requests one at a time take this part of a block, and so much at most.
+const ALONE_SHARE: u64 = 8;
+const MOST_ALONE_NS: u64 = 1_000_000_000;
 /// Connections of frames; each carries any number of requests.
 const CONNECTIONS: usize = 8;
-/// HTTP/1.1 connections that are open before an open loop starts; more are opened where they are needed, and counted.
+/// HTTP/1.1 connections that are open before the clock starts; more are opened where they are needed, and counted. Of a few, all may
+/// be one process's.
 const HTTP_CONNECTIONS: usize = 64;
+/// They are opened one by one, so that every process has slept since it accepted the last, ns.
+pub const OPENING_GAP_NS: u64 = 2_000_000;
 
 /// Why a stretch is no measurement.
 pub enum DriveError {
@@ -55,8 +61,11 @@ impl Drive<'_> {
             LoadOrder::Search { span_ns } => self.search((span_ns / SEARCH_SHARE).max(1)),
             LoadOrder::Closed { concurrency, span_ns } => {
                 let concurrency = usize::try_from(*concurrency).map_err(DriveError::failed)?;
+                let alone = self.alone(*span_ns)?;
                 let measured = self.measured(|drive| drive.closed(concurrency, *span_ns))?;
-                Ok(measured.sample(concurrency, false))
+                let mut sample = measured.sample(concurrency, false);
+                sample.readings.extend(alone.map(|ns| ("alone_latency_p50_ns".to_owned(), ns as f64)));
+                Ok(sample)
             }
             LoadOrder::Open { per_s, requests, seed } => {
                 let count = usize::try_from(*requests).map_err(DriveError::failed)?;
@@ -141,8 +150,19 @@ impl Drive<'_> {
         Ok(Measured { run, summary, lateness, verdict, readings })
     }
 
+    /// Median latency of one request at a time on one connection: what a request takes that meets no other, with every thread and
+    /// process on its way waking up for it.
+    fn alone(&self, span_ns: u64) -> Result<Option<u64>, DriveError> {
+        let span_ns = (span_ns / ALONE_SHARE).min(MOST_ALONE_NS);
+        let options = self.options(1);
+        let run = run_closed(self.sockets()?, self.bodies, 1, Extent::duration(span_ns), &options, &Control::default());
+        let run = run.map_err(DriveError::failed)?;
+        verify(&run, self.expected)?;
+        Ok(Summary::of(&run, Window::whole(&run)).from_scheduled.quantile_ns(0.5))
+    }
+
     fn closed(&self, concurrency: usize, span_ns: u64) -> Result<Run, DriveError> {
-        let connections = self.connections(concurrency.min(CONNECTIONS), concurrency);
+        let connections = self.connections(concurrency.min(CONNECTIONS), concurrency.max(HTTP_CONNECTIONS));
         run_closed(
             self.sockets()?,
             self.bodies,
@@ -169,7 +189,10 @@ impl Drive<'_> {
     }
 
     fn sockets(&self) -> Result<Sockets, DriveError> {
-        Sockets::new(self.server.endpoint.clone(), SocketOptions::default()).map_err(DriveError::failed)
+        let is_http = matches!(self.server.endpoint, Endpoint::Http { .. });
+        let opening_gap_ns = if is_http { OPENING_GAP_NS } else { 0 };
+        let options = SocketOptions { opening_gap_ns, ..SocketOptions::default() };
+        Sockets::new(self.server.endpoint.clone(), options).map_err(DriveError::failed)
     }
 }
 

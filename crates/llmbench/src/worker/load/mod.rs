@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use super::channel::Channel;
 use super::clock::{self, now};
 use super::inputs::Inputs;
+pub use drive::OPENING_GAP_NS;
 use drive::{Drive, DriveError};
 pub use servers::{SERVER_VAR, ServerCommand};
 use servers::{Servers, Strategy};
