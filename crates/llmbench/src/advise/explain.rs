@@ -176,6 +176,8 @@ pub fn notes(question: &Question, model: &Model) -> Vec<String> {
     let mut notes = vec![stages_note(model)];
     notes.extend(scatter_note(model));
     notes.extend(holds_note(model));
+    notes.extend(away_note(model));
+    notes.extend(uneven_note(model));
     notes.push(format!(
         "Rule: the fewest cores that meet the level with {} of the load, of equals the simplest. Cost: those cores all the time, at {} USD a \
          core-hour.",
@@ -266,6 +268,30 @@ fn holds_note(model: &Model) -> Option<String> {
     let assumed = [stack.template.hold, stack.tokenize.hold].iter().any(|hold| hold.origin == Origin::Assumed);
     let remedy = if assumed { " Measure with: llmbench run preprocessing --quick --exp 4" } else { "" };
     Some(format!("Share of a call that holds the GIL: {}.{remedy}", words.join(", ")))
+}
+
+/// None where no lone request was measured.
+fn away_note(model: &Model) -> Option<String> {
+    let words: Vec<String> = model
+        .away
+        .iter()
+        .map(|(way, ns)| format!("{} {}", way.name(), format::duration(*ns)))
+        .collect();
+    (!words.is_empty()).then(|| {
+        format!(
+            "What one request alone takes beyond the work (threads and processes that wake up, sockets; measured one at a time): {}.",
+            words.join(", ")
+        )
+    })
+}
+
+/// None where it was not measured.
+fn uneven_note(model: &Model) -> Option<String> {
+    let (processes, share) = model.busiest_share.filter(|(processes, _)| *processes > 1)?;
+    Some(format!(
+        "{processes} server processes on one port: the busiest got {} of the requests in the run, and does here.",
+        format::percent(share)
+    ))
 }
 
 fn hold_word(origin: Origin) -> &'static str {
