@@ -26,8 +26,10 @@
 pub mod advise;
 pub mod cli;
 pub mod format;
+mod queue;
 pub mod report;
 mod run;
+pub mod sidecar;
 pub mod suites;
 pub mod worker;
 

@@ -41,6 +41,8 @@ pub enum Verb {
     Advise(Box<super::advise::AdviseArgs>),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
+    /// Run template and tokenizer in front of an inference server, which gets token ids.
+    Sidecar(Box<super::sidecar::SidecarArgs>),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"

@@ -16,6 +16,7 @@ pub mod rank;
 pub mod report;
 pub mod run;
 pub mod setup;
+pub mod sidecar;
 pub mod subjects;
 
 use std::ffi::OsString;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Report(args) => report::report(&args),
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
+        Verb::Sidecar(args) => sidecar::sidecar(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);
