@@ -66,6 +66,9 @@ impl Drive<'_> {
                 let measured = self.measured(|drive| drive.open(&schedule))?;
                 Ok(measured.sample(measured.run.most_in_flight, true))
             }
+            LoadOrder::Limit { .. } => {
+                Err(DriveError::failed("servers of strategies have no demand whose largest rate could be looked for"))
+            }
         }
     }
 
