@@ -1,0 +1,4 @@
+//! A simulated inference server whose timing is known.
+
+pub mod engine;
+pub mod tokens;
