@@ -41,6 +41,8 @@ pub enum Verb {
     Advise(Box<super::advise::AdviseArgs>),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
+    /// Serve a simulated inference engine whose timing is known, with faults on demand.
+    Mock(Box<super::mock::MockArgs>),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"

@@ -47,11 +47,6 @@ impl Blocks {
         self.size
     }
 
-    /// Blocks that nobody holds.
-    pub fn free(&self) -> usize {
-        self.free
-    }
-
     /// Blocks that somebody holds.
     pub fn used(&self) -> usize {
         self.blocks.len() - self.free
@@ -160,7 +155,7 @@ mod tests {
         blocks.publish(one[1], 11);
         assert_eq!((blocks.found(&[10, 11, 12]), blocks.found(&[11]), blocks.found(&[12, 10])), (2, 1, 0));
         let mut two = blocks.take(&[10], 1).unwrap();
-        assert_eq!((blocks.used(), blocks.free()), (3, 1));
+        assert_eq!((blocks.used(), blocks.free), (3, 1));
         blocks.give_back(&mut one);
         assert_eq!((blocks.used(), blocks.found(&[10, 11])), (2, 2));
         blocks.give_back(&mut two);
@@ -184,9 +179,9 @@ mod tests {
         blocks.publish(held[1], 2);
         blocks.give_back(&mut held);
         assert_eq!(blocks.take(&[1, 2], 2), None);
-        assert_eq!((blocks.free(), blocks.found(&[1, 2])), (3, 2), "a refusal changes nothing");
+        assert_eq!((blocks.free, blocks.found(&[1, 2])), (3, 2), "a refusal changes nothing");
         let taken = blocks.take(&[1, 2], 1).unwrap();
-        assert_eq!((taken.len(), blocks.free()), (3, 0));
+        assert_eq!((taken.len(), blocks.free), (3, 0));
     }
 
     #[test]

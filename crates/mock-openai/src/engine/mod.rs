@@ -51,6 +51,19 @@ pub enum Event {
     Aborted { key: Key, at_ns: u64 },
 }
 
+impl Event {
+    /// Whom it happened to.
+    pub fn key(&self) -> Key {
+        match *self {
+            Self::Queued { key, .. }
+            | Self::Admitted { key, .. }
+            | Self::Token { key, .. }
+            | Self::Preempted { key, .. }
+            | Self::Aborted { key, .. } => key,
+        }
+    }
+}
+
 /// What the engine holds now, and what it did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
