@@ -44,7 +44,7 @@ fn contents(bytes: &[u8]) -> usize {
 
 fn outcome(server: &Server, fault: &str) -> Outcome {
     let id = fault.replace(':', "-");
-    let truth = truth_of(&server, &id);
+    let truth = truth_of(server, &id);
     assert_eq!(truth.fault.as_deref(), Some(fault));
     truth.outcome
 }
@@ -211,7 +211,7 @@ fn pauses() {
         assert_eq!(outcome(&server, fault), Outcome::Complete);
         let truth = truth_of(&server, &fault.replace(':', "-"));
         let due = truth.choices[0].first_token_ns.unwrap();
-        assert_eq!(truth.written_ns[first] >= due + 120_000_000, true);
+        assert!(truth.written_ns[first] >= due + 120_000_000);
         // Those that waited follow at once, each with a write of its own.
         assert!(truth.written_ns[4] - truth.written_ns[first] < 100_000_000);
         assert!(truth.written_ns.windows(2).all(|pair| pair[0] < pair[1]));
