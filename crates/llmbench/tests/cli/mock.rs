@@ -61,7 +61,7 @@ fn what_cannot_be_served_is_said_in_a_sentence() {
         (&["--api-key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
         (&["--fault", "nonsense", "--fault-probability", "1"], "no fault"),
         (&["--fault", "reset"], "--fault-probability"),
-        (&["--step-ms", "-1"], "from 0 to an hour"),
+        (&["--step-ms=-1"], "from 0 to an hour"),
         (&["--max-num-seqs", "0"], "from 1 on"),
         (&["--max-model-len", "1"], "2 to 4294967295"),
         (&["--io-threads", "1000"], "1 to 256"),
