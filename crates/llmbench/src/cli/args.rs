@@ -43,6 +43,8 @@ pub enum Verb {
     Rank(RankArgs),
     /// Run template and tokenizer in front of an inference server, which gets token ids.
     Sidecar(Box<super::sidecar::SidecarArgs>),
+    /// Serve a simulated inference engine whose timing is known, with faults on demand.
+    Mock(Box<super::mock::MockArgs>),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"

@@ -9,6 +9,7 @@ pub mod dry_run;
 pub mod exit;
 pub mod files;
 pub mod list;
+pub mod mock;
 pub mod outcome;
 pub mod progress;
 pub mod python;
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
         Verb::Sidecar(args) => sidecar::sidecar(&args),
+        Verb::Mock(args) => mock::mock(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

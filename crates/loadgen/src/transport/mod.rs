@@ -12,7 +12,6 @@ mod endpoint;
 mod frames;
 mod http;
 mod in_process;
-mod poller;
 mod sockets;
 
 pub use answer::{Answer, AnswerFormat, Failure};
@@ -20,6 +19,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use in_process::{InProcess, Reply};
 pub use sockets::{SocketOptions, Sockets};
 
+use netpoll as poller;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::ErrorClass;
