@@ -21,5 +21,6 @@ pub mod driver;
 pub mod lateness;
 pub mod outcome;
 pub mod proctree;
+pub mod serving;
 pub mod summary;
 pub mod transport;

@@ -10,6 +10,7 @@ mod codec;
 mod connection;
 mod endpoint;
 mod frames;
+mod head;
 mod http;
 mod in_process;
 mod poller;
