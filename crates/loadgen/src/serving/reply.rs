@@ -58,7 +58,7 @@ pub struct Reply {
     pub written: Vec<u8>,
     /// Chunks with content that had such a stamp.
     pub written_count: u32,
-    last_written_ns: u64,
+    pub(super) last_written_ns: u64,
     /// The text, reasoning included, as JSON string contents with their escapes; only where it is kept.
     pub text: Vec<u8>,
     pub usage: Usage,
@@ -74,7 +74,7 @@ pub struct Reply {
     /// The message of an error inside a stream.
     pub error: Option<String>,
     /// Length of SGLang's cumulative text so far, bytes.
-    cumulative: usize,
+    pub(super) cumulative: usize,
 }
 
 impl Reply {
@@ -199,7 +199,7 @@ pub fn refusal(status: u16, location: Option<&str>, retry_after: Option<&str>, b
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let retry = retry_after.map(|after| format!(" (Retry-After: {after})")).unwrap_or_default();
     let class = match status {
-        300..400 => ErrorClass::Redirect,
+        300..=399 => ErrorClass::Redirect,
         401 | 403 => ErrorClass::Unauthorized,
         404 => ErrorClass::NotFound,
         429 => ErrorClass::RateLimited,

@@ -53,7 +53,7 @@ impl Http {
             let quoted = String::from_utf8_lossy(&self.body[..self.body.len().min(QUOTED)]);
             Err(Failure::new(ErrorClass::Status, format!("HTTP status {status}: {}", quoted.trim())))
         };
-        decoded.push(Decoded { id, first_byte_ns: self.first_byte_ns.take().unwrap_or(0), answer });
+        decoded.push(Decoded { id, first_byte_ns: self.first_byte_ns.take().unwrap_or(0), answer, reply: None });
         (self.waiting, self.head) = (None, None);
         self.body.clear();
     }
