@@ -19,6 +19,7 @@ pub mod check;
 pub mod clock;
 pub mod driver;
 pub mod lateness;
+pub mod limits;
 pub mod outcome;
 pub mod proctree;
 pub mod serving;

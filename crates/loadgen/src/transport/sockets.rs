@@ -158,6 +158,11 @@ impl Sockets {
         })
     }
 
+    /// Connections that stand or are being opened.
+    pub fn standing(&self) -> usize {
+        self.connections.iter().flatten().count()
+    }
+
     /// Begins a connection and returns where it is kept.
     fn start(&mut self, address: &Address) -> io::Result<usize> {
         self.generation += 1;
