@@ -26,6 +26,7 @@
 pub mod advise;
 pub mod cli;
 pub mod format;
+pub mod load;
 pub mod report;
 mod run;
 pub mod suites;

@@ -9,6 +9,7 @@ pub mod dry_run;
 pub mod exit;
 pub mod files;
 pub mod list;
+pub mod load;
 pub mod outcome;
 pub mod progress;
 pub mod python;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Report(args) => report::report(&args),
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
+        Verb::Load(args) => load::load(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod json;
 mod ledger;
 pub mod probe;
+pub mod prometheus;
 pub mod record;
 pub mod reply;
 mod run;
