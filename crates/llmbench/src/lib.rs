@@ -27,6 +27,7 @@ pub mod advise;
 pub mod cli;
 pub mod format;
 mod queue;
+pub mod load;
 pub mod report;
 mod run;
 pub mod sidecar;

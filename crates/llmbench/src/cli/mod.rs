@@ -10,6 +10,7 @@ pub mod exit;
 pub mod files;
 pub mod list;
 pub mod mock;
+pub mod load;
 pub mod outcome;
 pub mod progress;
 pub mod python;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Advise(args) => advise::run_verb(&args),
         Verb::Sidecar(args) => sidecar::sidecar(&args),
         Verb::Mock(args) => mock::mock(&args),
+        Verb::Load(args) => load::load(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

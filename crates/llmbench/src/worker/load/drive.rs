@@ -295,6 +295,7 @@ fn reason_name(reason: Reason) -> &'static str {
         Reason::Late { .. } => "invalid_late",
         Reason::Saturated { .. } => "invalid_saturated",
         Reason::TimerLate { .. } => "invalid_timer_late",
+        Reason::ClientError { .. } => "invalid_client_error",
         Reason::NoAnswer => "invalid_no_answer",
         Reason::EndedEarly => "invalid_ended_early",
     }
