@@ -50,6 +50,23 @@ pub enum Drive {
     Share { share: f64, of: String },
     /// The same at this share of the least capacity among the cells: one rate for all of them.
     Common { share: f64, of: Vec<String> },
+    /// Closed loop at this concurrency.
+    Closed { concurrency: u32 },
+    /// Open loop with Poisson arrivals at this rate, requests a second.
+    Open { per_s: f64 },
+    /// Open loop at one rate after another, until the largest is found at which what the cell's op demands holds.
+    Limit(RateSearch),
+}
+
+/// Where a largest rate is looked for, requests a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateSearch {
+    pub lowest: f64,
+    pub highest: f64,
+    /// The first rate that is tried.
+    pub start: f64,
+    /// The search ends when the rate that fails is at most this much above the one that holds, as a fraction.
+    pub resolution: f64,
 }
 
 /// One point of an experiment's axes at one subject.

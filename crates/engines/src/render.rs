@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::{Engine, EngineError};
 use crate::parse::ChatRequest;
 use crate::template::{
-    ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template, tool_use_template,
+    ChatTemplate, Conversation, Limits, Now, SpecialTokens, TemplateError, select_template, tool_use_template,
 };
 
 /// From a conversation to the text of its prompt, generation prompt included.
@@ -38,8 +38,9 @@ pub enum LoadError {
 
 impl Template {
     /// Compiles the template of a model folder: its `chat_template.jinja`, else the one of its `tokenizer_config.json`.
-    /// `timestamp` (Unix seconds) is what `strftime_now` shows, in UTC.
-    pub fn load(dir: &Path, timestamp: i64) -> Result<Self, LoadError> {
+    /// `now` is what `strftime_now` shows, in UTC; Unix seconds are a moment that stays.
+    pub fn load(dir: &Path, now: impl Into<Now>) -> Result<Self, LoadError> {
+        let now = now.into();
         let path = dir.join("tokenizer_config.json");
         let unreadable = |path: &Path, error: std::io::Error| LoadError::Unreadable {
             path: path.to_owned(),
@@ -56,7 +57,7 @@ impl Template {
         };
         let source = select_template(&config, file.as_deref(), false)?;
         let special = SpecialTokens::from_config(&config, None)?;
-        let compile = |source: &str| ChatTemplate::compile(source, &special, Limits::default(), timestamp);
+        let compile = |source: &str| ChatTemplate::compile(source, &special, Limits::default(), now);
         let tool_use = tool_use_template(&config, &source).map(|source| compile(&source)).transpose()?;
         Ok(Self(Arc::new(Compiled { default: compile(&source)?, tool_use })))
     }
@@ -66,9 +67,21 @@ impl Template {
     /// # Errors
     /// What the template raises.
     pub fn render(&self, conversation: &Conversation) -> Result<String, TemplateError> {
+        self.render_with(conversation, true)
+    }
+
+    /// The same, with the beginning of a reply behind the conversation or not.
+    ///
+    /// # Errors
+    /// What the template raises.
+    pub fn render_with(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+    ) -> Result<String, TemplateError> {
         let Compiled { default, tool_use } = self.0.as_ref();
         let chosen = tool_use.as_ref().filter(|_| conversation.has_tools()).unwrap_or(default);
-        chosen.render(conversation, true)
+        chosen.render(conversation, add_generation_prompt)
     }
 
     /// The call path of that name, if there is one.

@@ -26,8 +26,11 @@
 pub mod advise;
 pub mod cli;
 pub mod format;
+pub mod load;
+mod queue;
 pub mod report;
 mod run;
+pub mod sidecar;
 pub mod suites;
 pub mod worker;
 

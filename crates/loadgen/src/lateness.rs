@@ -74,6 +74,8 @@ pub enum Reason {
     Saturated { share: f64 },
     /// The thread's sleeps ended late (open loop): the machine did not give it a CPU in time.
     TimerLate { p99_ns: u64, limit_ns: u64 },
+    /// What the client received, it received so late at p99 (`llmbench calibrate`, or stamps of the server).
+    ClientError { p99_ns: u64, limit_ns: u64 },
     /// No request was answered.
     NoAnswer,
     /// The run was stopped before its end.
@@ -166,6 +168,12 @@ impl std::fmt::Display for Reason {
             Self::TimerLate { p99_ns, limit_ns } => write!(
                 f,
                 "the generator woke {:.2} ms late at p99, over {:.2} ms: the machine is too busy to time requests",
+                ms(p99_ns),
+                ms(limit_ns)
+            ),
+            Self::ClientError { p99_ns, limit_ns } => write!(
+                f,
+                "chunks were seen {:.2} ms after they were sent at p99, over {:.2} ms: lower the load or free a core for the client",
                 ms(p99_ns),
                 ms(limit_ns)
             ),

@@ -14,7 +14,8 @@ pub enum ErrorClass {
     Reset,
     /// No answer within the limit. A request that the server dropped ends here.
     Timeout,
-    /// The server answered that it failed: an HTTP status other than 2xx, or a status byte other than 0.
+    /// The server answered that it failed: an HTTP status other than 2xx, or a status byte other than 0. Over a serving API, those
+    /// statuses that have no class of their own.
     Status,
     /// The connection ended in the middle of the answer.
     ShortBody,
@@ -22,12 +23,40 @@ pub enum ErrorClass {
     Draining,
     /// The answer is not of the protocol.
     Protocol,
+    /// HTTP status 3xx. Requests go nowhere but to the given address.
+    Redirect,
+    /// HTTP status 401 or 403.
+    Unauthorized,
+    /// HTTP status 404: the path or the model is not there.
+    NotFound,
+    /// HTTP status 429.
+    RateLimited,
+    /// HTTP status 5xx.
+    ServerError,
+    /// An error inside an answer that began well.
+    StreamError,
+    /// A complete answer without a token.
+    NoToken,
 }
 
 impl ErrorClass {
     /// All classes, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Connect, Self::Reset, Self::Timeout, Self::Status, Self::ShortBody, Self::Draining, Self::Protocol];
+    pub const ALL: [Self; 14] = [
+        Self::Connect,
+        Self::Reset,
+        Self::Timeout,
+        Self::Status,
+        Self::ShortBody,
+        Self::Draining,
+        Self::Protocol,
+        Self::Redirect,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::StreamError,
+        Self::NoToken,
+    ];
 
     /// The name in files.
     pub fn name(self) -> &'static str {
@@ -39,6 +68,13 @@ impl ErrorClass {
             Self::ShortBody => "short_body",
             Self::Draining => "draining",
             Self::Protocol => "protocol",
+            Self::Redirect => "redirect",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::StreamError => "stream_error",
+            Self::NoToken => "no_token",
         }
     }
 }

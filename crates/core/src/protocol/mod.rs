@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Op, Timing};
+use crate::plan::{Op, RateSearch, Timing};
 
 /// Version of the protocol; `hello` and `ready` carry it and must agree.
 pub const PROTOCOL: u32 = 1;
@@ -78,6 +78,9 @@ pub enum LoadOrder {
     Closed { concurrency: u64, span_ns: u64 },
     /// Open loop with Poisson arrivals; the same seed gives the same schedule, scaled by the rate.
     Open { per_s: f64, requests: u64, seed: u64 },
+    /// Open loop at one rate after another, each for about `span_ns`, until the largest is found at which the op's demand holds. The
+    /// readings `holds_per_s` and `fails_per_s` are the two rates that it lies between; one of them is missing where only a bound was found.
+    Limit { search: RateSearch, span_ns: u64, seed: u64 },
 }
 
 /// Where the model's files lie. All of them are read from here and nowhere else.

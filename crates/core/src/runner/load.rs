@@ -50,7 +50,7 @@ pub(super) fn set_rates(plan: &Plan, ledger: &mut Ledger<'_>) -> Result<(), Samp
             continue;
         }
         let (share, of) = match drive {
-            Drive::Capacity => continue,
+            Drive::Capacity | Drive::Closed { .. } | Drive::Open { .. } | Drive::Limit(_) => continue,
             Drive::Share { share, of } => (*share, std::slice::from_ref(of)),
             Drive::Common { share, of } => (*share, of.as_slice()),
         };
@@ -84,6 +84,15 @@ pub(super) fn order(plan: &Plan, index: usize, cells: &[CellState], run: u32) ->
             requests: state.loops.max(1),
             seed: seed(plan.seed, run),
         },
+        Drive::Closed { concurrency } => {
+            LoadOrder::Closed { concurrency: u64::from((*concurrency).max(1)), span_ns: *span_ns }
+        }
+        Drive::Open { per_s } => LoadOrder::Open {
+            per_s: *per_s,
+            requests: ((per_s * *span_ns as f64 / 1e9).round() as u64).max(1),
+            seed: seed(plan.seed, run),
+        },
+        Drive::Limit(search) => LoadOrder::Limit { search: *search, span_ns: *span_ns, seed: seed(plan.seed, run) },
     })
 }
 

@@ -1,5 +1,6 @@
 //! Parsing and validating the body of a chat-completions request.
 
+mod body;
 mod message;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::engine::{Engine, EngineError};
 
+pub use body::ChatBody;
 pub use message::{Content, Message, Part, ROLES, Role, ToolCall};
 
 /// From the bytes of a request body to a validated request.

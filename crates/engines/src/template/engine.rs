@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::conversation::Conversation;
 use super::error::{LimitKind, Limits, TemplateError, translate};
 use super::methods::call_method;
+use super::now::Now;
 use super::pyrepr::write_str;
 use super::select::SpecialTokens;
 use super::source::prepare;
@@ -38,7 +39,7 @@ impl fmt::Debug for ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles `source`. `timestamp` (Unix seconds) is what `strftime_now` calls now, in UTC.
+    /// Compiles `source`. `now` is what `strftime_now` shows, in UTC.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`] with line and excerpt, or [`TemplateError::Limit`] if the source is too large.
@@ -46,7 +47,7 @@ impl ChatTemplate {
         source: &str,
         special: &SpecialTokens,
         limits: Limits,
-        timestamp: i64,
+        now: impl Into<Now>,
     ) -> Result<ChatTemplate, TemplateError> {
         if source.len() > limits.source_bytes {
             let allowed = limits.source_bytes as u64;
@@ -67,7 +68,7 @@ impl ChatTemplate {
         filters::add(&mut env);
         nesting::add(&mut env);
         checks::add(&mut env);
-        globals::add(&mut env, timestamp);
+        globals::add(&mut env, now.into());
         env.add_template_owned(NAME, source.clone()).map_err(|error| fail(&error))?;
         let tokens = special.iter().map(|(name, text)| (name.into(), Value::from(text))).collect();
         Ok(ChatTemplate { env, tokens, source, limits })

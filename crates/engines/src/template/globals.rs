@@ -6,13 +6,14 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value};
 
 use super::error::{TemplateError, carry, invalid};
+use super::now::Now;
 use super::pyrepr::py_str;
 use super::strftime::strftime_utc;
 
-/// Adds `raise_exception`, `strftime_now` (which always says `timestamp`), `dict` and `namespace`.
-pub(super) fn add(env: &mut Environment<'static>, timestamp: i64) {
+/// Adds `raise_exception`, `strftime_now`, `dict` and `namespace`.
+pub(super) fn add(env: &mut Environment<'static>, now: Now) {
     env.add_function("raise_exception", raise_exception);
-    env.add_function("strftime_now", move |format: &str| strftime_utc(timestamp, format));
+    env.add_function("strftime_now", move |format: &str| strftime_utc(now.timestamp(), format));
     env.add_function("dict", dict);
     env.remove_global("debug");
     let namespace = env.globals().find(|(name, _)| *name == "namespace").map(|(_, function)| function);

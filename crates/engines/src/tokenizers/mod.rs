@@ -19,6 +19,7 @@
 mod added;
 mod backtracking;
 mod byte_level;
+mod choose;
 #[cfg(feature = "fastokens")]
 mod fast;
 mod gate;
@@ -33,6 +34,7 @@ mod tiktoken;
 
 use std::path::{Path, PathBuf};
 
+pub use choose::{Candidate, Chosen, choose};
 pub use gate::{Difference, difference};
 pub use load_cost::{LoadCost, load_cost};
 

@@ -272,11 +272,8 @@ fn holds_note(model: &Model) -> Option<String> {
 
 /// None where no lone request was measured.
 fn away_note(model: &Model) -> Option<String> {
-    let words: Vec<String> = model
-        .away
-        .iter()
-        .map(|(way, ns)| format!("{} {}", way.name(), format::duration(*ns)))
-        .collect();
+    let words: Vec<String> =
+        model.away.iter().map(|(way, ns)| format!("{} {}", way.name(), format::duration(*ns))).collect();
     (!words.is_empty()).then(|| {
         format!(
             "What one request alone takes beyond the work (threads and processes that wake up, sockets; measured one at a time): {}.",

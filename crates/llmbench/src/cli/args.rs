@@ -39,8 +39,14 @@ pub enum Verb {
     Report(ReportArgs),
     /// Say what to build for a load and a service level, from what a run measured.
     Advise(Box<super::advise::AdviseArgs>),
+    /// Put load on a server of a model and show what a client sees.
+    Load(Box<super::load::LoadArgs>),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
+    /// Run template and tokenizer in front of an inference server, which gets token ids.
+    Sidecar(Box<super::sidecar::SidecarArgs>),
+    /// Serve a simulated inference engine whose timing is known, with faults on demand.
+    Mock(Box<super::mock::MockArgs>),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"

@@ -9,6 +9,8 @@ pub mod dry_run;
 pub mod exit;
 pub mod files;
 pub mod list;
+pub mod load;
+pub mod mock;
 pub mod optional;
 pub mod outcome;
 pub mod progress;
@@ -17,6 +19,7 @@ pub mod rank;
 pub mod report;
 pub mod run;
 pub mod setup;
+pub mod sidecar;
 pub mod subjects;
 
 use std::ffi::OsString;
@@ -65,6 +68,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Report(args) => report::report(&args),
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
+        Verb::Sidecar(args) => sidecar::sidecar(&args),
+        Verb::Mock(args) => mock::mock(&args),
+        Verb::Load(args) => load::load(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

@@ -94,6 +94,13 @@ impl ModelPrompt {
     }
 }
 
+impl ModelPrompt {
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
 impl Prompt for ModelPrompt {
     fn render(&self, request: &Value) -> Result<String, String> {
         let tools = request.get("tools").filter(|tools| !tools.is_null());

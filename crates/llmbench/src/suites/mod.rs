@@ -5,6 +5,7 @@ pub mod axes;
 pub mod planning;
 pub mod preprocessing;
 pub mod present;
+pub mod serving;
 pub mod settings;
 pub mod spec;
 

@@ -13,6 +13,7 @@
 
 mod channel;
 pub mod clock;
+mod driving;
 mod fault;
 mod inputs;
 pub mod load;

@@ -185,12 +185,13 @@ impl<'a, T: Transport, P: AsRef<[u8]>> Flight<'a, T, P> {
 
     fn take(&mut self, event: Event) {
         match event {
+            Event::Connected { .. } => {}
             Event::Sent { id, at_ns } => {
                 if let Some(record) = self.pending(id) {
                     record.sent_ns = at_ns;
                 }
             }
-            Event::Done { id, first_byte_ns, done_ns, answer } => {
+            Event::Done { id, first_byte_ns, done_ns, answer, .. } => {
                 let Some(record) = self.pending(id) else { return self.stray(Some(id)) };
                 (record.first_byte_ns, record.done_ns) = (first_byte_ns, done_ns);
                 // The server answered before it had read the whole request.
@@ -210,7 +211,7 @@ impl<'a, T: Transport, P: AsRef<[u8]>> Flight<'a, T, P> {
                 }
                 self.free(done_ns);
             }
-            Event::Failed { id, at_ns, failure } => {
+            Event::Failed { id, at_ns, failure, .. } => {
                 let Some(record) = self.pending(id) else { return };
                 (record.done_ns, record.outcome) = (at_ns, Outcome::Failed(failure.class));
                 self.count_failure(&failure);

@@ -10,7 +10,7 @@ mod thread;
 
 pub use closed::run_closed;
 pub use open::run_open;
-pub(crate) use thread::be_punctual;
+pub(crate) use thread::{be_punctual, on_own_thread};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -44,9 +44,10 @@ impl Default for Options {
 #[derive(Debug, Default)]
 pub struct Control {
     stop: AtomicBool,
-    sent: AtomicU64,
-    answered: AtomicU64,
-    failed: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) tokens: AtomicU64,
 }
 
 /// Counts of a run that lasts.
@@ -55,6 +56,8 @@ pub struct Progress {
     pub sent: u64,
     pub answered: u64,
     pub failed: u64,
+    /// Output tokens of the answered requests; 0 where answers have none.
+    pub tokens: u64,
 }
 
 impl Control {
@@ -71,7 +74,12 @@ impl Control {
     /// How far the run is.
     pub fn progress(&self) -> Progress {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Progress { sent: read(&self.sent), answered: read(&self.answered), failed: read(&self.failed) }
+        Progress {
+            sent: read(&self.sent),
+            answered: read(&self.answered),
+            failed: read(&self.failed),
+            tokens: read(&self.tokens),
+        }
     }
 }
 
@@ -159,4 +167,6 @@ pub enum DriverError {
     Thread(std::io::Error),
     #[error("waiting for the sockets failed: {0}")]
     Wait(std::io::Error),
+    #[error("the file of samples cannot be written: {0}; free some space or name another folder")]
+    Samples(std::io::Error),
 }

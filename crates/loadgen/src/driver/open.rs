@@ -68,7 +68,7 @@ pub fn run_open<T: Transport, P: AsRef<[u8]> + Sync>(
 }
 
 impl ClientLimited {
-    fn add(&mut self, wait_ns: u64) {
+    pub(crate) fn add(&mut self, wait_ns: u64) {
         if wait_ns > 0 {
             self.waited += 1;
             self.total_ns += wait_ns;

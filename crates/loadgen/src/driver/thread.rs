@@ -3,7 +3,7 @@
 use super::DriverError;
 
 /// Runs on a thread of its own, so that its CPU time is the generator's and its settings end with it.
-pub(super) fn on_own_thread<R: Send>(work: impl FnOnce() -> Result<R, DriverError> + Send) -> Result<R, DriverError> {
+pub(crate) fn on_own_thread<R: Send>(work: impl FnOnce() -> Result<R, DriverError> + Send) -> Result<R, DriverError> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("loadgen".to_owned());
         let thread = builder.spawn_scoped(scope, || {

@@ -48,6 +48,12 @@ impl Chunked {
             }
             let end = rest.iter().position(|&byte| byte == b'\n');
             let (part, after) = end.map_or((rest, &rest[rest.len()..]), |end| rest.split_at(end + 1));
+            // Mostly the line is whole: then nothing is copied.
+            if end.is_some() && self.line.is_empty() && part.len() <= LONGEST_LINE {
+                rest = after;
+                self.state = self.after_line(part.trim_ascii())?;
+                continue;
+            }
             self.line.extend_from_slice(part);
             rest = after;
             if self.line.len() > LONGEST_LINE {

@@ -1,6 +1,7 @@
 //! Protocols as pure functions of bytes: no socket, no clock.
 
 use super::answer::{Answer, Failure};
+use crate::serving::reply::Reply;
 
 /// An answer that was read whole.
 #[derive(Debug, PartialEq)]
@@ -8,6 +9,8 @@ pub(super) struct Decoded {
     pub id: u64,
     pub first_byte_ns: u64,
     pub answer: Result<Answer, Failure>,
+    /// What came of it, where the protocol is that of a model server; of a failed request too.
+    pub reply: Option<Box<Reply>>,
 }
 
 /// The protocol of one connection.
@@ -30,4 +33,9 @@ pub(super) trait Codec: Send {
 
     /// False if the connection takes no more requests.
     fn is_reusable(&self) -> bool;
+
+    /// The request that waits is given up: what came of its answer until now.
+    fn partial(&mut self) -> Option<Box<Reply>> {
+        None
+    }
 }

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketType, connect, sendmsg, socket, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketType, connect, recv, sendmsg,
+    socket, sockopt,
 };
 
 use super::answer::Failure;
@@ -111,6 +112,18 @@ impl Connection {
         sockopt::socket_error(&self.fd)??;
         self.connecting_ns = None;
         Ok(())
+    }
+
+    /// The request whose bytes wait for the connection to stand.
+    pub fn first_unsent(&self) -> Option<u64> {
+        self.unsent.front().map(|(id, _)| *id)
+    }
+
+    /// True if the server ended the connection while nothing was under way on it, or sent what nobody asked for. Looks without
+    /// taking anything.
+    pub fn is_spent(&self) -> bool {
+        let mut byte = [0; 1];
+        !matches!(retry(|| recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)), Err(Errno::AGAIN))
     }
 
     /// True while bytes wait for room in the socket.

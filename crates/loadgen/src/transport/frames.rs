@@ -47,7 +47,7 @@ impl Codec for Frames {
             }
             self.partial = Some(id);
             let Some(payload) = after.get(..length) else { break };
-            decoded.push(Decoded { id, first_byte_ns, answer: self.format.read(payload, self.keep) });
+            decoded.push(Decoded { id, first_byte_ns, answer: self.format.read(payload, self.keep), reply: None });
             (self.first_byte_ns, self.partial) = (None, None);
             rest = &rest[HEAD + length..];
         }

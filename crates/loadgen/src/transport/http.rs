@@ -7,32 +7,12 @@
 
 use super::MOST_BYTES;
 use super::answer::{AnswerFormat, Failure};
-use super::chunked::Chunked;
 use super::codec::{Codec, Decoded};
+use super::head::{Body, Head};
 use crate::outcome::ErrorClass;
-
-/// Longest head of an answer, bytes, and most fields in it.
-const LONGEST_HEAD: usize = 64 << 10;
-const MOST_FIELDS: usize = 128;
 
 /// How much of a failed answer's body goes into the message, bytes.
 const QUOTED: usize = 200;
-
-/// How the body of an answer ends.
-#[derive(Debug)]
-enum Body {
-    Length(usize),
-    Chunked(Chunked),
-    /// With the connection.
-    Close,
-}
-
-/// The head of an answer.
-#[derive(Debug)]
-struct Head {
-    status: u16,
-    body: Body,
-}
 
 /// HTTP on one connection.
 pub(super) struct Http {
@@ -73,48 +53,9 @@ impl Http {
             let quoted = String::from_utf8_lossy(&self.body[..self.body.len().min(QUOTED)]);
             Err(Failure::new(ErrorClass::Status, format!("HTTP status {status}: {}", quoted.trim())))
         };
-        decoded.push(Decoded { id, first_byte_ns: self.first_byte_ns.take().unwrap_or(0), answer });
+        decoded.push(Decoded { id, first_byte_ns: self.first_byte_ns.take().unwrap_or(0), answer, reply: None });
         (self.waiting, self.head) = (None, None);
         self.body.clear();
-    }
-
-    /// Reads the next head; None if it is not whole. Also returns its length.
-    fn read_head(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        let parsed = response
-            .parse(bytes)
-            .map_err(|error| Failure::new(ErrorClass::Protocol, format!("the answer is not HTTP/1: {error}")))?;
-        let httparse::Status::Complete(length) = parsed else {
-            if bytes.len() > LONGEST_HEAD {
-                return Err(Failure::new(ErrorClass::Protocol, "the head of the answer does not end"));
-            }
-            return Ok(None);
-        };
-        let status = response.code.unwrap_or(0);
-        let is = |value: &[u8], token: &str| {
-            let mut tokens = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            tokens.any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
-        };
-        let (mut body, mut keep_alive) = (Body::Close, response.version == Some(1));
-        for field in response.headers.iter() {
-            if field.name.eq_ignore_ascii_case("connection") {
-                keep_alive = (keep_alive || is(field.value, "keep-alive")) && !is(field.value, "close");
-            } else if field.name.eq_ignore_ascii_case("transfer-encoding") && is(field.value, "chunked") {
-                body = Body::Chunked(Chunked::new());
-            } else if field.name.eq_ignore_ascii_case("content-length") && !matches!(body, Body::Chunked(_)) {
-                let length = std::str::from_utf8(field.value).ok().and_then(|value| value.trim().parse().ok());
-                body = Body::Length(
-                    length.ok_or_else(|| Failure::new(ErrorClass::Protocol, "the answer has a bad content length"))?,
-                );
-            }
-        }
-        if status < 200 || status == 204 || status == 304 {
-            body = Body::Length(0);
-        }
-        // An interim answer says nothing about the connection.
-        self.reusable &= status < 200 || (keep_alive && !matches!(body, Body::Close));
-        Ok(Some((Head { status, body }, length)))
     }
 }
 
@@ -145,8 +86,9 @@ impl Codec for Http {
                 self.first_byte_ns.get_or_insert(at_ns);
             }
             let Some(head) = &mut self.head else {
-                let Some((head, length)) = self.read_head(rest)? else { return Ok(used) };
+                let Some((head, length)) = Head::read(rest)? else { return Ok(used) };
                 used += length;
+                self.reusable &= head.keep_alive;
                 // An interim answer (100 Continue, 103 Early Hints) is followed by the answer itself.
                 if head.status >= 200 {
                     self.head = Some(head);
@@ -186,7 +128,7 @@ impl Codec for Http {
 
     fn end(&mut self, decoded: &mut Vec<Decoded>) -> Option<u64> {
         let id = self.waiting?;
-        if let Some(Head { status, body: Body::Close }) = self.head {
+        if let Some(Head { status, body: Body::Close, .. }) = self.head {
             self.complete(id, status, decoded);
             return None;
         }
@@ -204,6 +146,7 @@ fn too_long() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::head::LONGEST_HEAD;
     use super::*;
     use crate::check::check;
     use proptest::prelude::*;

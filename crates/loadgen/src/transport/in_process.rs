@@ -14,7 +14,7 @@ use crate::clock::now_ns;
 use crate::outcome::ServerStamps;
 
 /// What a worker made of a request: the content of the answer, or a failure.
-pub type Reply = Result<Vec<u8>, Failure>;
+pub type Served = Result<Vec<u8>, Failure>;
 
 struct Job {
     id: u64,
@@ -62,7 +62,7 @@ impl InProcess {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(workers: usize, serve: impl Fn(u64, &[u8]) -> Reply + Send + Sync + 'static) -> io::Result<Self> {
+    pub fn start(workers: usize, serve: impl Fn(u64, &[u8]) -> Served + Send + Sync + 'static) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let (sender, done) = channel();
         let serve = Arc::new(serve);
@@ -76,7 +76,7 @@ impl InProcess {
     }
 }
 
-fn work(queue: &Queue, done: &Sender<Event>, serve: &(impl Fn(u64, &[u8]) -> Reply + ?Sized)) {
+fn work(queue: &Queue, done: &Sender<Event>, serve: &(impl Fn(u64, &[u8]) -> Served + ?Sized)) {
     // A worker that sleeps for its service time should not be stretched by the timer slack of 50 µs.
     crate::driver::be_punctual();
     while let Some(Job { id, received_ns, payload }) = queue.next() {
@@ -90,7 +90,7 @@ fn work(queue: &Queue, done: &Sender<Event>, serve: &(impl Fn(u64, &[u8]) -> Rep
             content: Some(content),
         });
         // `first_byte_ns` is set where it is taken off the channel: that is this transport's read.
-        if done.send(Event::Done { id, first_byte_ns: 0, done_ns: 0, answer }).is_err() {
+        if done.send(Event::Done { id, first_byte_ns: 0, done_ns: 0, answer, reply: None }).is_err() {
             return;
         }
     }
@@ -122,7 +122,9 @@ impl Transport for InProcess {
         }
     }
 
-    fn abandon(&mut self, _: u64) {}
+    fn abandon(&mut self, _: u64) -> Option<Box<crate::serving::reply::Reply>> {
+        None
+    }
 
     fn opened_late(&self) -> Opening {
         Opening::default()
@@ -133,7 +135,7 @@ fn stamped(event: Event) -> Event {
     match event {
         Event::Done { id, answer, .. } => {
             let now = now_ns();
-            Event::Done { id, first_byte_ns: now, done_ns: now, answer }
+            Event::Done { id, first_byte_ns: now, done_ns: now, answer, reply: None }
         }
         other => other,
     }

@@ -7,22 +7,26 @@
 mod answer;
 mod chunked;
 mod codec;
+mod completion;
 mod connection;
 mod endpoint;
 mod frames;
+mod head;
 mod http;
 mod in_process;
-mod poller;
 mod sockets;
 
 pub use answer::{Answer, AnswerFormat, Failure};
+pub use completion::Protocol;
 pub use endpoint::{Endpoint, EndpointError};
-pub use in_process::{InProcess, Reply};
+pub use in_process::{InProcess, Served};
 pub use sockets::{SocketOptions, Sockets};
 
+use netpoll as poller;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::ErrorClass;
+use crate::serving::reply::Reply;
 
 /// The largest payload of a request or an answer, bytes.
 pub const MOST_BYTES: usize = 64 << 20;
@@ -49,8 +53,8 @@ pub trait Transport: Send {
     /// When the system's polling fails; the transport is then of no more use.
     fn wait(&mut self, until_ns: u64, events: &mut Vec<Event>) -> std::io::Result<()>;
 
-    /// Gives a request up. An answer that still comes is a stray.
-    fn abandon(&mut self, id: u64);
+    /// Gives a request up and returns what came of its answer, where that is known. An answer that still comes is a stray.
+    fn abandon(&mut self, id: u64) -> Option<Box<Reply>>;
 
     /// Connections that were opened after [`Transport::open`]: none was free, or one had died.
     fn opened_late(&self) -> Opening;
@@ -68,12 +72,14 @@ pub struct Submitted {
 /// What a transport reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The connection that was opened for a request stands.
+    Connected { id: u64, at_ns: u64 },
     /// The last byte of a request was taken, later than at once.
     Sent { id: u64, at_ns: u64 },
     /// A whole answer was read. The failure is one that the server reported.
-    Done { id: u64, first_byte_ns: u64, done_ns: u64, answer: Result<Answer, Failure> },
-    /// The request is lost.
-    Failed { id: u64, at_ns: u64, failure: Failure },
+    Done { id: u64, first_byte_ns: u64, done_ns: u64, answer: Result<Answer, Failure>, reply: Option<Box<Reply>> },
+    /// The request is lost, after what is in the reply.
+    Failed { id: u64, at_ns: u64, failure: Failure, reply: Option<Box<Reply>> },
     /// An answer to a request that waits for none, or bytes that nobody asked for.
     Stray { id: Option<u64> },
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
 
 use rustix::net::SocketAddrUnix;
 
 use super::answer::{AnswerFormat, Failure};
 use super::codec::Codec;
+use super::completion::{Completion, Protocol};
 use super::connection::{Address, Connection, Received, ended};
 use super::endpoint::Endpoint;
 use super::frames::Frames;
@@ -16,6 +18,8 @@ use super::poller::{Poller, Ready};
 use super::{Event, MOST_BYTES, OpenError, Opening, Submitted, Transport};
 use crate::clock::now_ns;
 use crate::outcome::ErrorClass;
+use crate::serving::reply::Reply;
+use crate::serving::target::{Place, Target};
 
 /// Read buffer, bytes: most answers come whole in one read.
 const SCRATCH: usize = 256 << 10;
@@ -57,8 +61,11 @@ type Turn = (bool, usize, u64, usize);
 /// Where a protocol carries one request at a time (HTTP/1.1) and none is free, or a connection died, another is opened during the
 /// run without blocking; [`Transport::opened_late`] counts these.
 pub struct Sockets {
-    endpoint: Endpoint,
-    options: SocketOptions,
+    /// The server, for sentences.
+    name: String,
+    /// Makes the protocol of a new connection.
+    speak: Box<dyn Fn() -> Box<dyn Codec> + Send>,
+    connect_timeout_ns: u64,
     poller: Poller,
     /// Where to connect to, in the order of trying; after opening only the one that worked.
     addresses: Vec<Address>,
@@ -95,12 +102,56 @@ impl Sockets {
                 found.map(Address::Tcp).collect()
             }
         };
+        let name = endpoint.to_string();
+        let speak = move || -> Box<dyn Codec> {
+            match &endpoint {
+                Endpoint::Unix(_) => Box::new(Frames::new(options.format, options.keep_content)),
+                Endpoint::Http { host, port, path } => {
+                    Box::new(Http::new(&format!("{host}:{port}"), path, options.format, options.keep_content))
+                }
+            }
+        };
+        Self::at(name, addresses, options.connect_timeout_ns, Box::new(speak))
+    }
+
+    /// A pool of connections to a server of models, without connections yet. All answers come with a
+    /// [`Reply`](crate::serving::reply::Reply).
+    ///
+    /// # Errors
+    /// As [`Sockets::new`].
+    pub fn to_server(target: &Target, protocol: Protocol, connect_timeout_ns: u64) -> Result<Self, OpenError> {
+        let name = target.to_string();
+        let failed = |message: String| OpenError::Connect { endpoint: name.clone(), number: 1, message };
+        let addresses = match &target.place {
+            Place::Unix(path) => {
+                let address = SocketAddrUnix::new(path.as_path());
+                vec![Address::Unix(address.map_err(|error| failed(format!("the path cannot be used: {error}")))?)]
+            }
+            Place::Tcp { port, .. } => {
+                let host = target.host().unwrap_or_default();
+                let found = (host, *port).to_socket_addrs().map_err(|error| failed(error.to_string()))?;
+                found.map(Address::Tcp).collect()
+            }
+        };
+        let protocol = Arc::new(protocol);
+        let speak = move || -> Box<dyn Codec> { Box::new(Completion::new(Arc::clone(&protocol))) };
+        Self::at(name, addresses, connect_timeout_ns, Box::new(speak))
+    }
+
+    fn at(
+        name: String,
+        addresses: Vec<Address>,
+        connect_timeout_ns: u64,
+        speak: Box<dyn Fn() -> Box<dyn Codec> + Send>,
+    ) -> Result<Self, OpenError> {
         if addresses.is_empty() {
-            return Err(failed("the name has no address".to_owned()));
+            let message = "the name has no address".to_owned();
+            return Err(OpenError::Connect { endpoint: name, number: 1, message });
         }
         Ok(Self {
-            endpoint,
-            options,
+            name,
+            speak,
+            connect_timeout_ns,
             poller: Poller::new().map_err(OpenError::Poller)?,
             addresses,
             connections: Vec::new(),
@@ -116,20 +167,15 @@ impl Sockets {
         })
     }
 
-    fn codec(&self) -> Box<dyn Codec> {
-        match &self.endpoint {
-            Endpoint::Unix(_) => Box::new(Frames::new(self.options.format, self.options.keep_content)),
-            Endpoint::Http { host, port, path } => {
-                let authority = format!("{host}:{port}");
-                Box::new(Http::new(&authority, path, self.options.format, self.options.keep_content))
-            }
-        }
+    /// Connections that stand or are being opened.
+    pub fn standing(&self) -> usize {
+        self.connections.iter().flatten().count()
     }
 
     /// Begins a connection and returns where it is kept.
     fn start(&mut self, address: &Address) -> io::Result<usize> {
         self.generation += 1;
-        let connection = Connection::start(address, self.codec(), self.generation)?;
+        let connection = Connection::start(address, (self.speak)(), self.generation)?;
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
@@ -147,7 +193,7 @@ impl Sockets {
 
     /// Opens one connection and waits until it stands.
     fn open_one(&mut self) -> io::Result<()> {
-        let deadline = now_ns() + self.options.connect_timeout_ns;
+        let deadline = now_ns() + self.connect_timeout_ns;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in self.addresses.clone() {
             match self.open_at(&address, deadline) {
@@ -196,9 +242,7 @@ impl Sockets {
     fn open_late(&mut self) -> Result<usize, Failure> {
         let began = now_ns();
         let address = self.addresses[0].clone();
-        let index = self.start(&address).map_err(|error| {
-            Failure::new(ErrorClass::Connect, format!("cannot connect to {}: {error}", self.endpoint))
-        })?;
+        let index = self.start(&address).map_err(|error| connect_failure(&self.name, &error))?;
         if self.connections[index].as_ref().is_some_and(|one| one.connecting_ns.is_none()) {
             self.late.connect_ns.push(now_ns() - began);
         }
@@ -255,6 +299,11 @@ impl Sockets {
             let now = now_ns();
             decoded.extend(last.into_iter().map(|answer| (answer, now)));
         }
+        // Mostly a read brings a part of an answer, and nothing changes for the pool.
+        let is_quiet = decoded.is_empty() && matches!(received, Received::Bytes | Received::Nothing);
+        if is_quiet && self.connections[index].as_ref().is_some_and(|one| one.in_flight > 0) {
+            return if matches!(received, Received::Bytes) { Reading::More } else { Reading::Nothing };
+        }
         self.unplace(index);
         for (answer, done_ns) in decoded {
             if self.flights.get(&answer.id) != Some(&index) {
@@ -266,7 +315,7 @@ impl Sockets {
                 one.in_flight -= 1;
             }
             let (id, first_byte_ns) = (answer.id, answer.first_byte_ns);
-            events.push(Event::Done { id, first_byte_ns, done_ns, answer: answer.answer });
+            events.push(Event::Done { id, first_byte_ns, done_ns, answer: answer.answer, reply: answer.reply });
         }
         match received {
             Received::Broken(failure) => return Reading::Lost(Lost { short: None, failure }),
@@ -297,7 +346,8 @@ impl Sockets {
             } else {
                 lost.failure.clone()
             };
-            events.push(Event::Failed { id, at_ns, failure });
+            let reply = self.connections[index].as_mut().and_then(|one| one.codec.partial());
+            events.push(Event::Failed { id, at_ns, failure, reply });
         }
         self.remove(index);
     }
@@ -327,12 +377,15 @@ impl Sockets {
             self.free.remove(&turn(one, index));
             if let Some(began) = one.connecting_ns {
                 if let Err(error) = one.connected() {
-                    let message = format!("cannot connect to {}: {error}", self.endpoint);
-                    let lost = Lost { short: None, failure: Failure::new(ErrorClass::Connect, message) };
+                    let lost = Lost { short: None, failure: connect_failure(&self.name, &error) };
                     self.lose(index, &lost, events);
                     return Ok(());
                 }
-                self.late.connect_ns.push(now_ns() - began);
+                let at_ns = now_ns();
+                self.late.connect_ns.push(at_ns - began);
+                if let Some(id) = self.connections[index].as_ref().and_then(Connection::first_unsent) {
+                    events.push(Event::Connected { id, at_ns });
+                }
             }
             let mut sent = Vec::new();
             let flushed = self.connections[index].as_mut().map_or(Ok(()), |one| one.flush(&mut sent));
@@ -361,7 +414,7 @@ impl Transport for Sockets {
                 std::thread::sleep(std::time::Duration::from_nanos(self.options.opening_gap_ns));
             }
             let began = now_ns();
-            self.open_one().map_err(|error| open_error(&self.endpoint, number, connections, &error))?;
+            self.open_one().map_err(|error| open_error(&self.name, number, connections, &error))?;
             opening.connect_ns.push(now_ns() - began);
         }
         Ok(opening)
@@ -380,6 +433,17 @@ impl Transport for Sockets {
             };
             self.unplace(index);
             let Some(one) = self.connections[index].as_mut() else { continue };
+            // A request is handed to another connection only while no byte of it was taken: a server that closed this one is
+            // found out before the request is written, not by losing it.
+            if !is_new && one.codec.at_once() == 1 && one.connecting_ns.is_none() && one.is_spent() {
+                let mut events = std::mem::take(&mut self.backlog);
+                if let Reading::Lost(lost) = self.receive(index, &mut events) {
+                    self.lose(index, &lost, &mut events);
+                }
+                self.remove(index);
+                self.backlog = events;
+                continue;
+            }
             match one.send(id, payload) {
                 Ok(sent_ns) => {
                     one.in_flight += 1;
@@ -426,11 +490,13 @@ impl Transport for Sockets {
         Ok(())
     }
 
-    fn abandon(&mut self, id: u64) {
-        let Some(index) = self.flights.remove(&id) else { return };
+    fn abandon(&mut self, id: u64) -> Option<Box<Reply>> {
+        let index = self.flights.remove(&id)?;
         self.unplace(index);
+        let mut reply = None;
         let alone = self.connections[index].as_mut().is_some_and(|one| {
             one.in_flight -= 1;
+            reply = one.codec.partial();
             one.codec.at_once() == 1
         });
         if alone {
@@ -439,6 +505,7 @@ impl Transport for Sockets {
         } else {
             self.place(index);
         }
+        reply
     }
 
     fn opened_late(&self) -> Opening {
@@ -470,12 +537,37 @@ fn turn(one: &Connection, index: usize) -> Turn {
     (one.is_blocked() || one.connecting_ns.is_some(), one.in_flight, one.last_used, index)
 }
 
-fn open_error(endpoint: &Endpoint, number: usize, wanted: usize, error: &io::Error) -> OpenError {
-    let endpoint = endpoint.to_string();
-    let raw = error.raw_os_error();
-    if raw == Some(libc::EMFILE) || raw == Some(libc::ENFILE) {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        return OpenError::Files { endpoint, number, limit, needed: wanted as u64 + 64 };
+fn open_error(endpoint: &str, number: usize, wanted: usize, error: &io::Error) -> OpenError {
+    let endpoint = endpoint.to_owned();
+    if is_out_of_files(error) {
+        return OpenError::Files { endpoint, number, limit: file_limit(), needed: wanted as u64 + 64 };
     }
-    OpenError::Connect { endpoint, number, message: error.to_string() }
+    OpenError::Connect { endpoint, number, message: connect_message(error) }
+}
+
+/// The failure of a request for which no connection could be opened.
+fn connect_failure(name: &str, error: &io::Error) -> Failure {
+    let message = if is_out_of_files(error) {
+        format!("its connection needs more open files than the limit of {}: raise it with `ulimit -n`", file_limit())
+    } else {
+        connect_message(error)
+    };
+    Failure::new(ErrorClass::Connect, format!("cannot connect to {name}: {message}"))
+}
+
+fn connect_message(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL) => format!(
+            "{error}: all local ports to it are in use; lower the rate, let connections be kept, or widen net.ipv4.ip_local_port_range"
+        ),
+        _ => error.to_string(),
+    }
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn file_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

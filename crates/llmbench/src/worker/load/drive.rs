@@ -75,6 +75,9 @@ impl Drive<'_> {
                 let measured = self.measured(|drive| drive.open(&schedule))?;
                 Ok(measured.sample(measured.run.most_in_flight, true))
             }
+            LoadOrder::Limit { .. } => {
+                Err(DriveError::failed("servers of strategies have no demand whose largest rate could be looked for"))
+            }
         }
     }
 
@@ -316,6 +319,7 @@ fn reason_name(reason: Reason) -> &'static str {
         Reason::Late { .. } => "invalid_late",
         Reason::Saturated { .. } => "invalid_saturated",
         Reason::TimerLate { .. } => "invalid_timer_late",
+        Reason::ClientError { .. } => "invalid_client_error",
         Reason::NoAnswer => "invalid_no_answer",
         Reason::EndedEarly => "invalid_ended_early",
     }

@@ -13,14 +13,15 @@ use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-use llmbench_core::plan::Timing;
-use llmbench_core::protocol::{self, Answer, ErrorKind, LoadOrder, ModelPaths, PROTOCOL, Ready, Request, Sample};
+use llmbench_core::plan::{Op, Timing};
+use llmbench_core::protocol::{self, Answer, ErrorKind, LoadOrder, ModelPaths, PROTOCOL, Ready, Sample};
 use llmbench_engines::{Tokenizer, versions};
 use loadgen::check::check;
 use sha2::{Digest, Sha256};
 
 use super::channel::Channel;
 use super::clock::{self, now};
+use super::driving::{self, Driving, Refusal};
 use super::inputs::Inputs;
 pub use drive::OPENING_GAP_NS;
 use drive::{Drive, DriveError};
@@ -29,18 +30,6 @@ use servers::{Servers, Strategy};
 
 /// Answers of the first requests whose hashes are reported.
 const HASHED: usize = 8;
-
-/// What a block could not bring.
-pub(super) struct Refusal {
-    kind: ErrorKind,
-    message: String,
-}
-
-impl Refusal {
-    fn failed(message: impl ToString) -> Self {
-        Self { kind: ErrorKind::Failed, message: message.to_string() }
-    }
-}
 
 /// State of the process.
 pub struct Loader {
@@ -93,42 +82,17 @@ impl Loader {
     ///
     /// # Errors
     /// When requests cannot be read or answers cannot be written.
-    pub fn run(mut self, requests: impl BufRead) -> io::Result<()> {
-        for line in requests.lines() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            match serde_json::from_str(&line) {
-                Ok(Request::Bye) => break,
-                Ok(Request::Hello { protocol, model, timestamp, .. }) => {
-                    if let Some(message) = self.hello(protocol, model, timestamp)? {
-                        return self.channel.answer(&Answer::Fatal { kind: ErrorKind::Failed, message });
-                    }
-                }
-                Ok(request) => self.answer(request)?,
-                Err(error) => {
-                    let message = format!("a request cannot be understood ({error})");
-                    return self.channel.answer(&Answer::Fatal { kind: ErrorKind::Failed, message });
-                }
-            }
-        }
-        self.servers.stop();
-        Ok(())
+    pub fn run(self, requests: impl BufRead) -> io::Result<()> {
+        let channel = self.channel.clone();
+        driving::run(self, &channel, requests)
     }
+}
 
-    fn hello(&mut self, protocol: u32, paths: ModelPaths, timestamp: i64) -> io::Result<Option<String>> {
-        if protocol != PROTOCOL {
-            return Ok(Some(format!(
-                "this worker speaks version {PROTOCOL} of the protocol and was asked for {protocol}; use the worker that comes with this llmbench"
-            )));
-        }
+impl Driving for Loader {
+    fn hello(&mut self, paths: ModelPaths, timestamp: i64) -> Result<Ready, String> {
         self.model = Some(Model { paths, timestamp });
-        let server = match self.servers.describe() {
-            Ok(server) => server,
-            Err(message) => return Ok(Some(message)),
-        };
-        let ready = Ready {
+        let server = self.servers.describe()?;
+        Ok(Ready {
             protocol: PROTOCOL,
             pid: std::process::id(),
             worker: "load".to_owned(),
@@ -140,45 +104,10 @@ impl Loader {
             loop_overhead_ns: 0,
             load_ns: now() - self.started_ns,
             ..Ready::default()
-        };
-        self.channel.answer(&Answer::Ready(Box::new(ready)))?;
-        Ok(None)
+        })
     }
 
-    fn answer(&mut self, request: Request) -> io::Result<()> {
-        let (cell_id, answers) = match request {
-            Request::Prepare { cell_id, op, timing, inputs, .. } => {
-                let made = self.prepare(&cell_id, &op, &timing, &inputs);
-                (cell_id, made.map(|()| Vec::new()))
-            }
-            Request::Block { cell_id, block, load, offset, .. } => {
-                let made = self.block(&cell_id, block, load, offset);
-                (cell_id, made)
-            }
-            Request::Dump { cell_id, .. } => {
-                let message = "a server's answers are compared where they arrive; there is no dump of them";
-                (cell_id, Err(Refusal { kind: ErrorKind::Unavailable, message: message.to_owned() }))
-            }
-            Request::Hello { .. } | Request::Bye => return Ok(()),
-        };
-        match answers {
-            Ok(answers) => {
-                for answer in &answers {
-                    self.channel.answer(answer)?;
-                }
-                self.channel.answer(&Answer::Done { cell_id, warm_ns: 0 })
-            }
-            Err(Refusal { kind, message }) => self.channel.answer(&Answer::Error { cell_id, kind, message }),
-        }
-    }
-
-    fn prepare(
-        &mut self,
-        cell_id: &str,
-        op: &llmbench_core::plan::Op,
-        timing: &Timing,
-        inputs: &protocol::Inputs,
-    ) -> Result<(), Refusal> {
+    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &protocol::Inputs) -> Result<(), Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
         if op.name != "serve" || !matches!(timing, Timing::Load { .. }) {
             return Err(Refusal::failed(format!("this worker drives servers and cannot time {}", op.name)));
@@ -197,20 +126,11 @@ impl Loader {
         Ok(())
     }
 
-    fn block(
-        &mut self,
-        cell_id: &str,
-        block: u32,
-        load: Option<LoadOrder>,
-        offset: u64,
-    ) -> Result<Vec<Answer>, Refusal> {
+    fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {
         let Some(cell) = self.cells.get(cell_id) else {
             return Err(Refusal::failed(format!(
                 "the cell {cell_id} was not prepared in this worker; prepare it first"
             )));
-        };
-        let Some(load) = load else {
-            return Err(Refusal::failed("a block of a load cell needs its load"));
         };
         let server = self.servers.get(&cell.strategy)?;
         let payloads = &cell.payloads;
@@ -220,7 +140,7 @@ impl Loader {
             expected: &payloads.expected,
             offset: offset as usize,
         };
-        match drive.block(&load) {
+        match drive.block(load) {
             Ok(sample) => {
                 let sample = Sample { cell_id: cell_id.to_owned(), block, ..sample };
                 // All answers were compared with the right ones, so their hashes are those of the right ones.
@@ -234,6 +154,10 @@ impl Loader {
                 Err(refusal(error, last))
             }
         }
+    }
+
+    fn stop(&mut self) {
+        self.servers.stop();
     }
 }
 

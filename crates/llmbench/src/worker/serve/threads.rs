@@ -1,8 +1,7 @@
 //! Dedicated threads behind a bounded channel.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use llmbench_engines::EngineError;
@@ -11,19 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::service::{Maker, Pipeline, Served, caught};
 use super::settings::Settings;
+use crate::queue::JobQueue;
 
 /// Threads that wait for requests. They end with the process.
 pub struct Threads {
-    queue: Arc<Queue>,
+    queue: Arc<JobQueue<Job>>,
     /// Free places in the channel. Requests that find none wait on the event loop, in the order in which they came.
     room: Arc<Semaphore>,
-}
-
-/// Requests on their way from the event loop to the threads; the first thread that is free takes the oldest.
-#[derive(Default)]
-struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
-    filled: Condvar,
 }
 
 struct Job {
@@ -37,7 +30,7 @@ impl Threads {
     /// Starts and warms all threads, one after the other, which share one set of objects or load their own.
     pub fn start(settings: &Settings, maker: &Maker) -> Result<Self, EngineError> {
         let shared = if settings.per_thread { None } else { Some(Arc::new(maker.pipeline()?)) };
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(JobQueue::default());
         for index in 0..settings.workers {
             let (queue, shared, maker) = (Arc::clone(&queue), shared.clone(), maker.clone());
             let (warmed, ready) = mpsc::channel();
@@ -45,7 +38,7 @@ impl Threads {
                 Ok(pipeline) => {
                     // Refused only when the server already gave up.
                     if warmed.send(Ok(())).is_ok() {
-                        queue.work(&pipeline);
+                        work_on(&queue, &pipeline);
                     }
                 }
                 Err(error) => drop(warmed.send(Err(error))),
@@ -66,29 +59,11 @@ impl Threads {
     }
 }
 
-impl Queue {
-    fn put(&self, job: Job) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
-        self.filled.notify_one();
-    }
-
-    fn take(&self) -> Job {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(job) = jobs.pop_front() {
-                return job;
-            }
-            jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn work(&self, pipeline: &Pipeline) {
-        loop {
-            let Job { request, answer, place } = self.take();
-            drop(place);
-            // Nobody waits any more when the server ends.
-            let _ = answer.send(Served::by(|| pipeline.ids(&request)));
-        }
+fn work_on(queue: &JobQueue<Job>, pipeline: &Pipeline) {
+    while let Some(Job { request, answer, place }) = queue.take() {
+        drop(place);
+        // Nobody waits any more when the server ends.
+        let _ = answer.send(Served::by(|| pipeline.ids(&request)));
     }
 }
 

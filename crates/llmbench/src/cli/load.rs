@@ -1,0 +1,580 @@
+//! `llmbench load`: load on a server, and what a client sees of it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use llmbench_core::cache;
+use llmbench_core::interrupt::Interrupt;
+use loadgen::arrivals::{Extent, Schedule, Spacing, read_trace};
+use loadgen::serving::backend::{Backend, Settings};
+use loadgen::serving::slo::Slo;
+use loadgen::serving::target::Target;
+use serde_json::{Map, Value, json};
+
+use super::exit::{Exit, Failure};
+use super::progress::Step;
+use super::setup::{self, ModelPrompt};
+use super::{console, files};
+use crate::load::calibration::{self, Calibration};
+use crate::load::drive::Bench;
+use crate::load::export::{self, Header};
+use crate::load::outcome::PointOutcome;
+use crate::load::points::{Point, numbers, points};
+use crate::load::random::RandomSpec;
+use crate::load::server::{Access, examine, model_name};
+use crate::load::table::{self, Metric};
+use crate::load::workload::{self, Form, Model, Requests, Source, Wanted};
+use crate::report::terminal::Style;
+
+/// Different requests that are made where the user does not say: more take long to generate, fewer repeat soon.
+const POOL: usize = 256;
+
+/// The time that templates are told, so that the same seed gives the same bytes.
+const TIMESTAMP: i64 = 1_767_225_600;
+
+/// `llmbench load`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    // As with other load generators, the last of several wins: scripts append what they change.
+    args_override_self = true,
+    after_help = "Examples:\n  llmbench load --base-url http://localhost:8000 --request-rate 4\n  llmbench load --base-url http://localhost:8000 --max-concurrency 1..64\n  llmbench load --base-url http://localhost:8000 --request-rate 1..16 \\\n      --goodput ttft:200 tpot:50 --num-runs 5\n  llmbench load --base-url http://localhost:8000 --max-concurrency 8 \\\n      --dataset-name random --random-input-len 1024 --save-result\n\nExit codes:\n    0  measured\n    2  wrong arguments or input, or the server cannot serve the first request\n  100  a point is INVALID, or no request of it succeeded\n  130  interrupted; what was measured is shown"
+)]
+pub struct LoadArgs {
+    /// The server: http://host:port, https://host or unix:/path/of/socket.
+    #[arg(long, value_name = "URL")]
+    pub base_url: Target,
+
+    /// Its API: openai-chat, openai (completions), sglang, llama.cpp.
+    #[arg(long, value_name = "NAME", default_value = "openai-chat")]
+    pub backend: Backend,
+
+    /// The server's name of the model [default: its only one].
+    #[arg(long, value_name = "NAME", visible_alias = "served-model-name")]
+    pub model_name: Option<String>,
+
+    /// Tokenizer and template: a folder with tokenizer.json, a Hugging Face id, or nothing for the built-in one.
+    #[arg(long, value_name = "MODEL", visible_alias = "tokenizer")]
+    pub model: Option<String>,
+
+    /// Variable of the environment that holds the API key; without such a variable no key is sent.
+    #[arg(long, value_name = "VAR", default_value = "OPENAI_API_KEY")]
+    pub api_key_env: String,
+
+    /// Requests a second, open loop: a number, a list (1,2,4), a sweep (1..64), or inf.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub request_rate: Option<List>,
+
+    /// Users who wait for their answers, closed loop: a number, a list or a sweep; with a rate: the most requests in flight.
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub max_concurrency: Option<List>,
+
+    /// Gaps between arrivals: 1 is Poisson, below 1 is burstier, above 1 more even, inf is even.
+    #[arg(long, value_name = "SHAPE", default_value_t = 1.0, value_parser = burstiness)]
+    pub burstiness: f64,
+
+    /// Arrival times of a file: seconds a line, or JSON lines with a `timestamp` in ms (Mooncake).
+    #[arg(long, value_name = "FILE")]
+    pub arrivals: Option<PathBuf>,
+
+    /// Play the file of arrivals so many times as fast.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, requires = "arrivals", value_parser = above_zero)]
+    pub arrivals_speed: f64,
+
+    /// Requests (or sessions, with --by-turns) a run [default: 200, or as many as --duration lets].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    pub num_prompts: Option<u32>,
+
+    /// End a run after so many seconds of arrivals.
+    #[arg(long, value_name = "S", value_parser = above_zero)]
+    pub duration: Option<f64>,
+
+    /// Runs of each point; from 5 on there are intervals.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub num_runs: u32,
+
+    /// Requests before each point that are not measured.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub num_warmups: u32,
+
+    /// What is asked: words or letters (generated conversations), random (tokens), prefix-repetition, sharegpt or custom (a file).
+    #[arg(long, value_name = "NAME", default_value = "words", value_parser = ["words", "letters", "random", "prefix-repetition", "sharegpt", "custom"])]
+    pub dataset_name: String,
+
+    /// ShareGPT JSON, JSONL of OpenAI messages, or plain text.
+    #[arg(long, value_name = "FILE")]
+    pub dataset_path: Option<PathBuf>,
+
+    /// Tokens of each prompt.
+    #[arg(long, value_name = "N", visible_alias = "input-len", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub random_input_len: u32,
+
+    /// Tokens of each answer at most.
+    #[arg(long, value_name = "N", visible_aliases = ["output-len", "sharegpt-output-len"], default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub random_output_len: u32,
+
+    /// Lengths of random prompts and answers vary by this share on both sides.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub random_range_ratio: f64,
+
+    /// Tokens that all random prompts begin with, besides their own.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub random_prefix_len: u32,
+
+    /// Tokens of the prefixes of prefix-repetition.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub prefix_repetition_prefix_len: u32,
+
+    /// Tokens behind them.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub prefix_repetition_suffix_len: u32,
+
+    /// Number of different prefixes.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub prefix_repetition_num_prefixes: u32,
+
+    /// Turns of generated conversations.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub turns: u32,
+
+    /// Ask conversations turn by turn, each when the one before it was answered.
+    #[arg(long)]
+    pub by_turns: bool,
+
+    /// How long a user thinks before the next turn, ms.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, requires = "by_turns", value_parser = not_negative)]
+    pub think_time_ms: f64,
+
+    /// How prompts are handed over: messages, text or ids [default: what the backend takes].
+    #[arg(long, value_name = "FORM", value_parser = ["messages", "text", "ids"])]
+    pub prompt_form: Option<String>,
+
+    /// Different requests that are generated; then they repeat [default: at most 256, all that are needed for random].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub pool: Option<u32>,
+
+    /// Go on to the output length whatever the model says.
+    #[arg(long)]
+    pub ignore_eos: bool,
+
+    /// Sampling temperature; a negative number leaves it to the server.
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub temperature: f64,
+
+    /// Further members of each request, as JSON.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub extra_body: Option<Members>,
+
+    /// Ask for whole answers.
+    #[arg(long)]
+    pub no_stream: bool,
+
+    /// Seconds until a request has failed.
+    #[arg(long, value_name = "S", default_value_t = 600.0, value_parser = above_zero)]
+    pub timeout: f64,
+
+    /// Count requests that meet all these: ttft:MS tpot:MS e2el:MS.
+    #[arg(long, value_name = "BOUND", num_args = 1..)]
+    pub goodput: Vec<String>,
+
+    /// Metrics of the export: ttft, ttfo, tpot, itl, e2el.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "ttft,tpot,itl,e2el", value_parser = ["ttft", "ttfo", "tpot", "itl", "e2el"])]
+    pub percentile_metrics: Vec<String>,
+
+    /// Percentiles.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "90,99", value_parser = percentile)]
+    pub metric_percentiles: Vec<f64>,
+
+    /// Write a JSON file a run, with the keys of `vllm bench serve`.
+    #[arg(long)]
+    pub save_result: bool,
+
+    /// The same with lists of every request.
+    #[arg(long)]
+    pub save_detailed: bool,
+
+    /// Where these files go.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub result_dir: PathBuf,
+
+    /// Name of the file; several points or runs add their numbers.
+    #[arg(long, value_name = "NAME")]
+    pub result_filename: Option<String>,
+
+    /// A label in these files.
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+
+    /// Further members of these files.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., value_parser = pair)]
+    pub metadata: Vec<(String, String)>,
+
+    /// Seed of texts and arrivals.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Numbers of a list or sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List(pub Vec<f64>);
+
+/// Members of a JSON object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Members(pub Map<String, Value>);
+
+pub(super) fn list(text: &str) -> Result<List, String> {
+    numbers(text).map(List)
+}
+
+fn object(text: &str) -> Result<Members, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) => Ok(Members(members)),
+        Ok(_) => Err("it must be a JSON object, for instance {\"top_k\": 1}".to_owned()),
+        Err(error) => Err(format!("it is no JSON ({error}); write for instance {{\"top_k\": 1}}")),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn finite(text: &str, is_good: impl Fn(f64) -> bool, help: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|value| value.is_finite() && is_good(*value)).ok_or_else(|| help.to_owned())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    finite(text, |value| value > 0.0, "give a number above 0")
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    finite(text, |value| value >= 0.0, "give a number from 0 on")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    finite(text, |value| (0.0..1.0).contains(&value), "give a share from 0 to below 1")
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    finite(text, |value| value > 0.0 && value <= 100.0, "give percentiles above 0 and up to 100, for instance 50,90,99")
+}
+
+fn burstiness(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 => Ok(value),
+        _ => Err("give a number above 0, or inf".to_owned()),
+    }
+}
+
+/// Measures and shows.
+///
+/// # Errors
+/// Usage: arguments that do not go together, input that cannot be read, a server that cannot serve the first request, files that
+/// cannot be written.
+pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
+    let plan = Plan::of(args)?;
+    let interrupt = Interrupt::install().map_err(Failure::bug)?;
+    let access = access(args);
+    let (name, models) = model_name(&access, args.model_name.as_deref())?;
+    let settings = Settings { model: name, ..plan.settings.clone() };
+    let cache = cache::root().map_err(Failure::usage)?;
+    let model = setup::model(args.model.as_deref(), &cache)?;
+    let prompt = ModelPrompt::load(&model, args.model.as_deref(), TIMESTAMP)?;
+    let requests = requests(&plan, args.backend, &settings, &prompt)?;
+    let found = examine(&access, &settings, &models, requests.first())?;
+    for note in requests.notes.iter().chain(&found.notes).chain(&plan.notes) {
+        eprintln!("note: {note}");
+    }
+    let header = Header {
+        backend: args.backend.name().to_owned(),
+        model: found.model.clone(),
+        tokenizer: args.model.clone(),
+        base_url: args.base_url.to_string(),
+        workload: requests.name.clone(),
+        num_prompts: plan.extent.count,
+        burstiness: args.burstiness,
+        label: args.label.clone(),
+        metadata: args.metadata.clone(),
+        seed: args.seed,
+        metrics: plan.metrics.clone(),
+        percentiles: args.metric_percentiles.clone(),
+    };
+    let output = Output::new(args, &header)?;
+    let calibration = Calibration::read(&cache, &calibration::this_machine());
+    let bench = Bench {
+        access: &access,
+        found: &found,
+        requests: &requests,
+        tokenizer: Some(prompt.tokenizer()),
+        extent: plan.extent,
+        spacing: plan.spacing,
+        trace: plan.trace.clone(),
+        seed: args.seed,
+        slo: plan.slo,
+        percentiles: plan.percentiles.clone(),
+        samples: output.samples(),
+        interrupt,
+        calibration: calibration.as_ref(),
+    };
+    let outcomes = measure(&plan, &bench, &output)?;
+    show(args, &header, &outcomes)?;
+    Ok(if bench.interrupt.is_set() {
+        Exit::Interrupted
+    } else if outcomes.iter().any(|point| !point.is_valid()) {
+        Exit::CellsFailed
+    } else {
+        Exit::Success
+    })
+}
+
+/// What the arguments mean together.
+struct Plan {
+    points: Vec<Point>,
+    extent: Extent,
+    spacing: Spacing,
+    trace: Option<Schedule>,
+    slo: Option<Slo>,
+    metrics: Vec<Metric>,
+    percentiles: Vec<f64>,
+    settings: Settings,
+    wanted: Wanted,
+    runs: u32,
+    warmups: u32,
+    notes: Vec<String>,
+}
+
+/// Requests of a run where neither a number nor a duration is given.
+const REQUESTS: u32 = 200;
+
+impl Plan {
+    fn of(args: &LoadArgs) -> Result<Self, Failure> {
+        let trace = args.arrivals.as_ref().map(|path| {
+            files::check("--arrivals", path)?;
+            read_trace(path, args.arrivals_speed).map_err(Failure::usage)
+        });
+        let trace = trace.transpose()?;
+        let whole_trace = trace.as_ref().map(Schedule::len);
+        let count = match (args.num_prompts, args.duration, whole_trace) {
+            (Some(count), ..) => Some(count as usize),
+            (None, Some(_), _) => None,
+            (None, None, Some(all)) => Some(all),
+            (None, None, None) => Some(REQUESTS as usize),
+        };
+        let duration_ns = args.duration.map(|seconds| (seconds * 1e9) as u64);
+        let extent = Extent { count, duration_ns };
+        let list = |list: &Option<List>| list.as_ref().map(|list| list.0.clone());
+        let (rates, users) = (list(&args.request_rate), list(&args.max_concurrency));
+        let points = points(rates.as_deref(), users.as_deref(), trace.is_some(), count.unwrap_or(REQUESTS as usize))
+            .map_err(Failure::usage)?;
+        let spacing = match args.burstiness {
+            1.0 => Spacing::Poisson,
+            f64::INFINITY => Spacing::Even,
+            burstiness => Spacing::Gamma { burstiness },
+        };
+        let bounds = args.goodput.join(" ");
+        let slo = (!bounds.is_empty()).then(|| bounds.parse::<Slo>()).transpose();
+        let slo = slo.map_err(|error| Failure::usage(format!("--goodput: {error}")))?;
+        if args.no_stream && slo.is_some_and(|slo| slo.ttft_ns.is_some() || slo.tpot_ns.is_some()) {
+            return Err(Failure::usage(
+                "--goodput: a whole answer has no TTFT and no TPOT; leave --no-stream out or bound e2el alone",
+            ));
+        }
+        let metrics = Metric::ALL
+            .into_iter()
+            .filter(|metric| {
+                let key = metric.key();
+                args.percentile_metrics.iter().any(|asked| asked == key.trim_end_matches("_sent"))
+            })
+            .collect();
+        let mut percentiles = vec![50.0, 99.0];
+        percentiles.extend(&args.metric_percentiles);
+        let settings = Settings {
+            model: None,
+            max_tokens: Some(args.random_output_len),
+            ignore_eos: args.ignore_eos,
+            stream: !args.no_stream,
+            temperature: (args.temperature >= 0.0).then_some(args.temperature),
+            extra: args.extra_body.clone().map(|members| members.0).unwrap_or_default(),
+        };
+        let (wanted, notes) = wanted(args, &points, count)?;
+        let (runs, warmups) = (args.num_runs, args.num_warmups);
+        Ok(Self { points, extent, spacing, trace, slo, metrics, percentiles, settings, wanted, runs, warmups, notes })
+    }
+}
+
+fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wanted, Vec<String>), Failure> {
+    let needed = count.unwrap_or(POOL).saturating_mul(points.len()).saturating_mul(args.num_runs as usize);
+    let random = |input, prefix, prefixes| {
+        let range_ratio = args.random_range_ratio;
+        Source::Random(RandomSpec { input, output: args.random_output_len, range_ratio, prefix, prefixes })
+    };
+    let source = match (args.dataset_name.as_str(), &args.dataset_path) {
+        ("sharegpt" | "custom", Some(path)) => {
+            files::check("--dataset-path", path)?;
+            Source::File(path.clone())
+        }
+        (name @ ("sharegpt" | "custom"), None) => {
+            return Err(Failure::usage(format!("--dataset-name {name} needs the file: give --dataset-path FILE")));
+        }
+        ("words", Some(path)) => {
+            files::check("--dataset-path", path)?;
+            Source::File(path.clone())
+        }
+        (name, Some(_)) => {
+            return Err(Failure::usage(format!(
+                "--dataset-name {name} reads no file: leave --dataset-path out, or name it custom"
+            )));
+        }
+        ("random", None) => random(args.random_input_len, args.random_prefix_len, 1),
+        ("prefix-repetition", None) => random(
+            args.prefix_repetition_suffix_len,
+            args.prefix_repetition_prefix_len,
+            args.prefix_repetition_num_prefixes,
+        ),
+        (kind, None) => {
+            Source::Conversations { kind: kind.to_owned(), tokens: args.random_input_len, turns: args.turns }
+        }
+    };
+    let is_cheap = matches!(source, Source::Random(_));
+    let pool =
+        args.pool.map_or_else(|| if is_cheap { needed.min(20_000) } else { needed.min(POOL) }, |pool| pool as usize);
+    let mut notes = Vec::new();
+    if pool < needed && !matches!(source, Source::File(_)) {
+        notes.push(format!(
+            "the {pool} different requests repeat, and a prefix cache sees them again (--pool makes more)"
+        ));
+    }
+    let form = match args.prompt_form.as_deref() {
+        Some("messages") => Form::Messages,
+        Some("text") => Form::Text,
+        Some(_) => Form::Ids,
+        None if args.backend.takes_messages() => Form::Messages,
+        None => Form::Text,
+    };
+    if (form == Form::Messages) != args.backend.takes_messages() {
+        return Err(Failure::usage(format!(
+            "the backend {} takes {}: leave --prompt-form out or choose another --backend",
+            args.backend,
+            if args.backend.takes_messages() { "messages" } else { "text or ids" }
+        )));
+    }
+    let think_ns = (args.think_time_ms * 1e6) as u64;
+    Ok((Wanted { source, form, by_turns: args.by_turns, think_ns, pool: pool.max(1), seed: args.seed }, notes))
+}
+
+fn access(args: &LoadArgs) -> Access {
+    Access {
+        target: args.base_url.clone(),
+        backend: args.backend,
+        key: std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty()),
+        key_var: args.api_key_env.clone(),
+        timeout_ns: (args.timeout * 1e9) as u64,
+    }
+}
+
+fn requests(plan: &Plan, backend: Backend, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
+    let step = Step::spinner("requests");
+    let model = Model { prompt, tokenizer: prompt.tokenizer() };
+    let requests = workload::make(&plan.wanted, backend, settings, &model).map_err(Failure::usage)?;
+    step.done(&requests.name);
+    Ok(requests)
+}
+
+/// All points, each with its runs; fewer where somebody interrupts.
+fn measure(plan: &Plan, bench: &Bench<'_>, output: &Output<'_>) -> Result<Vec<PointOutcome>, Failure> {
+    let mut outcomes = Vec::new();
+    // Each run goes on where the one before it ended, so that no request is one that the server has just seen.
+    let mut offset = 0;
+    for (index, &point) in plan.points.iter().enumerate() {
+        let mut outcome = PointOutcome { point, runs: Vec::new() };
+        offset += bench.warm_up(point, plan.warmups as usize, offset)?;
+        for run in 1..=plan.runs {
+            if bench.interrupt.is_set() {
+                break;
+            }
+            let measured = bench.measure(point, run, offset)?;
+            offset += measured.run.records.iter().map(|record| record.session as usize + 1).max().unwrap_or(0);
+            output.save(index, plan, &measured)?;
+            outcome.runs.push(measured.outcome);
+        }
+        if !outcome.runs.is_empty() {
+            outcomes.push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+fn show(args: &LoadArgs, header: &Header, outcomes: &[PointOutcome]) -> Result<(), Failure> {
+    if args.json {
+        let runs = outcomes.iter().flat_map(|point| point.runs.iter().map(|run| export::run(header, point.point, run)));
+        let text = serde_json::to_string_pretty(&json!({ "runs": runs.collect::<Vec<_>>() })).map_err(Failure::bug)?;
+        return console::print(&format!("{text}\n")).map(|_| ());
+    }
+    let model = header.model.as_deref().map(|model| format!(" as {model}")).unwrap_or_default();
+    let head = format!("{}{model}, {}: {}\n\n", header.base_url, header.backend, header.workload);
+    let width = console::width().unwrap_or(80);
+    let table = table::render(outcomes, true, &args.metric_percentiles, width, Style::of_stdout());
+    console::print(&(head + &table)).map(|_| ())
+}
+
+/// The files of `--save-result`.
+struct Output<'a> {
+    args: &'a LoadArgs,
+    header: &'a Header,
+    /// Samples of the run that is being measured.
+    scratch: Option<tempfile::TempDir>,
+}
+
+impl<'a> Output<'a> {
+    fn new(args: &'a LoadArgs, header: &'a Header) -> Result<Self, Failure> {
+        if args.save_result || args.save_detailed {
+            std::fs::create_dir_all(&args.result_dir).map_err(|error| unwritable(&args.result_dir, &error))?;
+        }
+        let scratch =
+            args.save_detailed.then(|| tempfile::Builder::new().prefix(".llmbench-").tempdir_in(&args.result_dir));
+        let scratch = scratch.transpose().map_err(|error| unwritable(&args.result_dir, &error))?;
+        Ok(Self { args, header, scratch })
+    }
+
+    fn samples(&self) -> Option<PathBuf> {
+        self.scratch.as_ref().map(|dir| dir.path().join("samples"))
+    }
+
+    fn save(&self, index: usize, plan: &Plan, measured: &crate::load::drive::Measured) -> Result<(), Failure> {
+        if !self.args.save_result && !self.args.save_detailed {
+            return Ok(());
+        }
+        let point = plan.points[index];
+        let outcome = &measured.outcome;
+        let mut json = export::run(self.header, point, outcome);
+        if let Some(samples) = self.samples() {
+            export::add_details(&mut json, &measured.run, &samples).map_err(Failure::usage)?;
+        }
+        let name = match &self.args.result_filename {
+            None => export::file_name(self.header, point, &outcome.started),
+            Some(name) => {
+                let (stem, end) = name.strip_suffix(".json").map_or((name.as_str(), ""), |stem| (stem, ".json"));
+                let point = if plan.points.len() > 1 { format!("-point{}", index + 1) } else { String::new() };
+                let run = if plan.runs > 1 { format!("-run{}", outcome.run) } else { String::new() };
+                format!("{stem}{point}{run}{end}")
+            }
+        };
+        let name = if self.args.result_filename.is_none() && plan.runs > 1 {
+            name.replace(".json", &format!("-run{}.json", outcome.run))
+        } else {
+            name
+        };
+        let path = self.args.result_dir.join(name);
+        let text = serde_json::to_vec(&json).map_err(Failure::bug)?;
+        llmbench_core::folder::write_atomic(&path, &text).map_err(Failure::usage)?;
+        eprintln!("result: {}", path.display());
+        Ok(())
+    }
+}
+
+fn unwritable(dir: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("--result-dir {}: {error}; name a folder that can be written", dir.display()))
+}

@@ -1,0 +1,12 @@
+//! The plain load test: what is asked of which server ([`workload`], [`server`]), the points of load ([`points`]), the measurement
+//! ([`drive`]) and what is left of it ([`outcome`], [`table`], [`export`]).
+
+pub mod calibration;
+pub mod drive;
+pub mod export;
+pub mod outcome;
+pub mod points;
+pub mod random;
+pub mod server;
+pub mod table;
+pub mod workload;

@@ -1,0 +1,287 @@
+//! `llmbench load` as a command: what it measures, what it writes, and what it says when a server cannot serve.
+
+#[path = "load/server.rs"]
+mod server;
+#[path = "cli/shell.rs"]
+#[allow(dead_code)]
+mod shell;
+
+use serde_json::Value;
+use server::{Server, answer, models, stream};
+use shell::{Shell, code};
+
+/// Requests that need no long generation.
+const SMALL: [&str; 6] = ["--dataset-name", "random", "--random-input-len", "8", "--random-output-len", "5"];
+
+fn load(shell: &Shell, url: &str, more: &[&str]) -> (i32, String, String) {
+    let mut args = vec!["load", "--base-url", url];
+    args.extend(SMALL);
+    args.extend(more);
+    let output = shell.output(&args);
+    (code(&output), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The sentence of a refusal: exit code 2, nothing on stdout.
+fn refused(url: &str, more: &[&str]) -> String {
+    let (code, out, err) = load(&Shell::new(), url, more);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    err
+}
+
+#[test]
+fn a_closed_loop_is_measured_and_shown() {
+    let server = Server::tokens(5);
+    let shell = Shell::new();
+    let (code, out, err) = load(&shell, &server.url, &["--max-concurrency", "1,2", "--num-prompts", "12"]);
+    assert!(code == 0 || out.contains("INVALID"), "{out}{err}");
+    assert!(out.contains("1 users") && out.contains("2 users") && out.contains("as tiny, openai-chat"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    // One request to look at the server, then those of both points.
+    let posts = server.posts();
+    assert_eq!(posts.len(), 1 + 24);
+    let body: Value = serde_json::from_str(&posts[1].body).unwrap();
+    assert_eq!(
+        (body["model"].as_str(), body["max_tokens"].as_u64(), body["stream"].as_bool()),
+        (Some("tiny"), Some(5), Some(true))
+    );
+    let different: std::collections::HashSet<&str> = posts[1..].iter().map(|post| post.body.as_str()).collect();
+    assert_eq!(different.len(), 24, "no request is sent twice");
+}
+
+#[test]
+fn results_have_the_keys_of_the_field() {
+    let server = Server::tokens(5);
+    let shell = Shell::new();
+    let (_, _, err) = load(
+        &shell,
+        &server.url,
+        &[
+            "--request-rate",
+            "200",
+            "--num-prompts",
+            "20",
+            "--save-detailed",
+            "--result-dir",
+            "results",
+            "--result-filename",
+            "a.json",
+            "--goodput",
+            "ttft:5000",
+            "tpot:1000",
+            "--metadata",
+            "gpu=none",
+            "--label",
+            "mine",
+        ],
+    );
+    let file = shell.path("results/a.json");
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(file).unwrap_or_else(|error| panic!("{error}: {err}"))).unwrap();
+    for key in [
+        "date",
+        "backend",
+        "model_id",
+        "num_prompts",
+        "request_rate",
+        "burstiness",
+        "max_concurrency",
+        "duration",
+        "completed",
+        "total_input_tokens",
+        "total_output_tokens",
+        "request_throughput",
+        "request_goodput",
+        "output_throughput",
+        "total_token_throughput",
+        "mean_ttft_ms",
+        "median_ttft_ms",
+        "std_ttft_ms",
+        "p99_ttft_ms",
+        "mean_tpot_ms",
+        "p99_itl_ms",
+        "median_e2el_ms",
+        "p90_e2el_ms",
+        "input_lens",
+        "output_lens",
+        "ttfts",
+        "itls",
+        "generated_texts",
+        "errors",
+        "label",
+        "gpu",
+    ] {
+        assert!(json.get(key).is_some(), "{key} is not there: {json}");
+    }
+    assert_eq!(
+        (json["completed"].as_u64(), json["total_output_tokens"].as_u64(), json["total_input_tokens"].as_u64()),
+        (Some(20), Some(100), Some(180))
+    );
+    assert_eq!(
+        (json["request_goodput"].as_f64(), json["label"].as_str()),
+        (json["request_throughput"].as_f64(), Some("mine"))
+    );
+    assert_eq!((json["itls"][3].as_array().unwrap().len(), json["generated_texts"][3].as_str()), (4, Some("xxxxx")));
+    assert_eq!(json["llmbench"]["latency_from"], "scheduled");
+    let folder: Vec<_> =
+        std::fs::read_dir(shell.path("results")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(folder, ["a.json"], "nothing else is left behind");
+}
+
+#[test]
+fn runs_have_intervals_from_five_on() {
+    let server = Server::tokens(3);
+    let (_, out, err) = load(
+        &Shell::new(),
+        &server.url,
+        &["--max-concurrency", "1", "--num-prompts", "5", "--num-runs", "5", "--json"],
+    );
+    let json: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    assert_eq!(json["runs"].as_array().unwrap().len(), 5);
+    let (_, out, _) =
+        load(&Shell::new(), &server.url, &["--max-concurrency", "1", "--num-prompts", "5", "--num-runs", "5"]);
+    assert!(out.contains("of 5 runs with 95% intervals") && out.contains('±'), "{out}");
+    let (_, out, _) = load(&Shell::new(), &server.url, &["--max-concurrency", "1", "--num-prompts", "5"]);
+    assert!(out.contains("no interval and no claim") && !out.contains('±'), "{out}");
+}
+
+#[test]
+fn tokens_are_counted_where_the_server_does_not() {
+    let server = Server::start(|asked| {
+        if asked.path == "/v1/models" {
+            return answer(404, "{\"detail\":\"Not Found\"}");
+        }
+        let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\" world, how are you?\"},\"finish_reason\":\"stop\"}]}\n\n";
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    });
+    let (_, out, err) = load(&Shell::new(), &server.url, &["--max-concurrency", "1", "--num-prompts", "4", "--json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    // Hello, world, comma, how, are, you, question mark.
+    assert_eq!(json["runs"][0]["total_output_tokens"].as_u64(), Some(28), "{out}");
+    assert_eq!(json["runs"][0]["total_input_tokens"].as_u64().unwrap() % 4, 0);
+    assert!(err.contains("counted with the model's tokenizer") && err.contains("without [DONE]"), "{err}");
+}
+
+#[test]
+fn turns_and_whole_answers() {
+    let server = Server::tokens(2);
+    let shell = Shell::new();
+    let args = [
+        "load",
+        "--base-url",
+        &server.url,
+        "--max-concurrency",
+        "1",
+        "--num-prompts",
+        "2",
+        "--turns",
+        "3",
+        "--by-turns",
+        "--random-input-len",
+        "300",
+        "--think-time-ms",
+        "1",
+        "--json",
+    ];
+    let output = shell.output(&args);
+    let json: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(json["runs"][0]["completed"].as_u64(), Some(6));
+    let lengths: Vec<usize> = server.posts()[1..4]
+        .iter()
+        .map(|post| serde_json::from_str::<Value>(&post.body).unwrap()["messages"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [1, 3, 5]);
+    let whole = Server::start(|asked| match asked.path.as_str() {
+        "/v1/models" => models(&["m"]),
+        _ => answer(
+            200,
+            "{\"choices\":[{\"message\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":1}}",
+        ),
+    });
+    let (code, out, err) =
+        load(&Shell::new(), &whole.url, &["--max-concurrency", "1", "--num-prompts", "3", "--no-stream"]);
+    assert!(code == 0 && out.contains("E2E"), "{out}{err}");
+}
+
+#[test]
+fn servers_that_cannot_serve_are_told_apart() {
+    let with = |status: u16, body: &'static str| {
+        Server::start(
+            move |asked| if asked.path == "/v1/models" { models(&["tiny", "small"]) } else { answer(status, body) },
+        )
+    };
+    let one = ["--max-concurrency", "1"];
+    let gone = refused("http://127.0.0.1:1", &one);
+    assert!(gone.contains("cannot connect to http://127.0.0.1:1") && gone.contains("is the server running?"), "{gone}");
+    let several = refused(&with(200, "").url, &one);
+    assert!(several.contains("several models: name one with --model-name: tiny, small"), "{several}");
+    let named = ["--max-concurrency", "1", "--model-name", "huge"];
+    let wrong = refused(&with(404, "{\"error\":{\"message\":\"The model `huge` does not exist.\"}}").url, &named);
+    assert!(wrong.contains("has no model `huge`") && wrong.contains("tiny, small"), "{wrong}");
+    let known = ["--max-concurrency", "1", "--model-name", "tiny"];
+    let path = refused(&with(404, "").url, &known);
+    assert!(path.contains("has nothing at /v1/chat/completions"), "{path}");
+    let key = refused(&with(401, "{\"error\":\"Unauthorized\"}").url, &known);
+    assert!(key.contains("wants a key") && key.contains("OPENAI_API_KEY"), "{key}");
+    let busy = refused(&with(503, "loading").url, &known);
+    assert!(busy.contains("cannot serve the first request: HTTP status 503: loading"), "{busy}");
+    let moved =
+        Server::start(|_| "HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n".to_owned());
+    assert!(refused(&moved.url, &known).contains("redirects to http://127.0.0.1:9/"));
+    let ssh = Server::start(|_| "SSH-2.0-OpenSSH\r\n\r\n".to_owned());
+    assert!(refused(&ssh.url, &known).contains("no HTTP server of a model"));
+    let lie = Server::start(|_| stream(0));
+    assert!(refused(&lie.url, &known).contains("200 without a token"));
+}
+
+#[test]
+fn arguments_that_do_not_go_together() {
+    let url = "http://127.0.0.1:1";
+    assert!(refused(url, &[]).contains("how much load? Give --request-rate"));
+    assert!(refused(url, &["--max-concurrency", "0"]).contains("give a number above 0"));
+    assert!(refused(url, &["--request-rate", "1", "--backend", "tgi"]).contains("is no backend"));
+    assert!(refused(url, &["--request-rate", "1", "--prompt-form", "ids"]).contains("takes messages"));
+    assert!(refused(url, &["--request-rate", "1", "--dataset-name", "sharegpt"]).contains("--dataset-path"));
+    assert!(refused(url, &["--request-rate", "1", "--goodput", "speed:1"]).contains("--goodput"));
+    assert!(refused("ftp://host", &["--request-rate", "1"]).contains("is no base URL"));
+    let secret = refused("http://me:hunter2@host", &["--request-rate", "1"]);
+    assert!(secret.contains("user or password"), "{secret}");
+}
+
+#[test]
+fn the_key_is_sent_and_shown_nowhere() {
+    let server = Server::tokens(2);
+    let shell = Shell::new();
+    let mut command =
+        shell.command(&["load", "--base-url", &server.url, "--max-concurrency", "1", "--num-prompts", "2", "-vv"]);
+    command.args(SMALL).args(["--api-key-env", "MY_KEY", "--save-result"]).env("MY_KEY", "sk-very-secret");
+    let output = command.output().unwrap();
+    assert!(server.posts().iter().all(|post| post.head.contains("authorization: Bearer sk-very-secret")));
+    let mut all = output.stdout;
+    all.extend(output.stderr);
+    for entry in
+        std::fs::read_dir(shell.path("")).unwrap().filter_map(Result::ok).filter(|entry| entry.path().is_file())
+    {
+        all.extend(std::fs::read(entry.path()).unwrap());
+    }
+    assert!(!String::from_utf8_lossy(&all).contains("very-secret"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_drains_and_keeps_what_is_measured() {
+    let server = Server::tokens(2);
+    let shell = Shell::new();
+    let mut command = shell.command(&["load", "--base-url", &server.url, "--request-rate", "50", "--duration", "60"]);
+    let child =
+        command.args(SMALL).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while server.posts().len() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(code(&output), 130, "{out}");
+    assert!(out.contains("50 req/s") && out.contains("the run was stopped before its end"), "{out}");
+}
