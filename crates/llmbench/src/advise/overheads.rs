@@ -109,7 +109,10 @@ pub struct Served {
 impl Served {
     /// From the strategy whose one thread does everything. `sum_ns` gives the sum of the stages at a size.
     pub fn of(evidence: &Evidence, strategy: &str, sum_ns: &dyn Fn(Size) -> Option<f64>) -> Self {
-        let cells = evidence.served(strategy);
+        let all = evidence.served(strategy);
+        // Arrivals that leave a server idle in between find its caches colder than a closed loop does.
+        let open: Vec<_> = all.iter().copied().filter(|cell| word(&cell.axes, "load") != "capacity").collect();
+        let cells = if open.is_empty() { all } else { open };
         let ratios =
             cells.iter().filter_map(|cell| Some(evidence.reading(cell, "service_mean_ns")? / sum_ns(size_of(cell)?)?));
         let factor = mean(ratios);
