@@ -26,8 +26,8 @@
 pub mod advise;
 pub mod cli;
 pub mod format;
-mod queue;
 pub mod load;
+mod queue;
 pub mod report;
 mod run;
 pub mod sidecar;
