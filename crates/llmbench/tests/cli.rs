@@ -6,6 +6,8 @@ mod bad_input;
 mod full_disk;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/mock.rs"]
+mod mock;
 #[path = "cli/model.rs"]
 mod model;
 #[path = "cli/other_verbs.rs"]

@@ -41,8 +41,12 @@ pub enum Verb {
     Advise(Box<super::advise::AdviseArgs>),
     /// Put load on a server of a model and show what a client sees.
     Load(Box<super::load::LoadArgs>),
+    /// Measure how late the client of `load` sees what is sent on this machine.
+    Calibrate(super::calibrate::CalibrateArgs),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
+    /// Serve a simulated inference engine whose timing is known, with faults on demand.
+    Mock(Box<super::mock::MockArgs>),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Examples:\n  llmbench completions fish > ~/.config/fish/completions/llmbench.fish\n  source <(llmbench completions bash)"

@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod args;
+pub mod calibrate;
 pub mod config;
 pub mod console;
 pub mod doctor;
@@ -10,6 +11,7 @@ pub mod exit;
 pub mod files;
 pub mod list;
 pub mod load;
+pub mod mock;
 pub mod outcome;
 pub mod progress;
 pub mod python;
@@ -66,6 +68,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
         Verb::Load(args) => load::load(&args),
+        Verb::Calibrate(args) => calibrate::calibrate(&args),
+        Verb::Mock(args) => mock::mock(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

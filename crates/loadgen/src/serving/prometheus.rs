@@ -53,7 +53,8 @@ impl Page {
     /// and without `_total`.
     pub fn sum(&self, name: &str) -> Option<f64> {
         let is_it = |of: &str| of == name || of.strip_suffix("_total") == Some(name);
-        let values: Vec<f64> = self.samples.iter().filter(|sample| is_it(&sample.name)).map(|sample| sample.value).collect();
+        let values: Vec<f64> =
+            self.samples.iter().filter(|sample| is_it(&sample.name)).map(|sample| sample.value).collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
@@ -65,7 +66,11 @@ impl Page {
             *buckets.entry(Bound(bound)).or_default() += sample.value;
         }
         let (sum, count) = (self.sum(&format!("{name}_sum"))?, self.sum(&format!("{name}_count"))?);
-        Some(PageHistogram { sum, count, buckets: buckets.into_iter().map(|(bound, below)| (bound.0, below)).collect() })
+        Some(PageHistogram {
+            sum,
+            count,
+            buckets: buckets.into_iter().map(|(bound, below)| (bound.0, below)).collect(),
+        })
     }
 }
 
@@ -232,7 +237,17 @@ what is this
 
     #[test]
     fn lines_that_are_no_samples() {
-        for bad in ["name", "name{a=\"b\" 1", "name{a=b} 1", "name{a=\"b\"c} 1", "1name 2", "na-me 2", "name x", "name{a=\"b} 1", "{} 1"] {
+        for bad in [
+            "name",
+            "name{a=\"b\" 1",
+            "name{a=b} 1",
+            "name{a=\"b\"c} 1",
+            "1name 2",
+            "na-me 2",
+            "name x",
+            "name{a=\"b} 1",
+            "{} 1",
+        ] {
             assert_eq!(sample(bad), None, "{bad}");
         }
         assert_eq!(sample("name{ a = \"b\" , } 1").unwrap().labels, [("a".to_owned(), "b".to_owned())]);

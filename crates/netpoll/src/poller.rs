@@ -13,16 +13,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// What a socket is ready for. An error or a hang-up is readable: reading tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ready {
+pub struct Ready {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use self::epoll::Poller;
+pub use self::epoll::Poller;
 #[cfg(not(target_os = "linux"))]
-pub(super) use self::portable::Poller;
+pub use self::portable::Poller;
 
 #[cfg(target_os = "linux")]
 mod epoll {
@@ -41,7 +41,7 @@ mod epoll {
     /// Most sockets that one call reports.
     const AT_ONCE: usize = 128;
 
-    pub(in super::super) struct Poller {
+    pub struct Poller {
         epoll: OwnedFd,
         timer: OwnedFd,
         /// What the timer is set to.
@@ -49,6 +49,7 @@ mod epoll {
     }
 
     impl Poller {
+        /// Errors: the system refuses an epoll instance or a timer.
         pub fn new() -> io::Result<Self> {
             let epoll = epoll::create(CreateFlags::CLOEXEC)?;
             let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
@@ -125,7 +126,7 @@ mod portable {
     /// Sockets by token. Each is duplicated, so that the caller may close its own at any time.
     #[cfg_attr(target_os = "linux", allow(dead_code))]
     #[derive(Default)]
-    pub(in super::super) struct Poller {
+    pub struct Poller {
         sockets: BTreeMap<u64, (OwnedFd, bool)>,
     }
 
@@ -184,7 +185,7 @@ mod portable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::now_ns;
+    use crate::now_ns;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
 
