@@ -42,6 +42,8 @@ pub enum Verb {
     Advise(Box<super::advise::AdviseArgs>),
     /// Put load on a server of a model and show what a client sees.
     Load(Box<super::load::LoadArgs>),
+    /// Measure how late the client of `load` sees what is sent on this machine.
+    Calibrate(super::calibrate::CalibrateArgs),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
     /// Run template and tokenizer in front of an inference server, which gets token ids.
