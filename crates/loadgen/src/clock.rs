@@ -8,6 +8,11 @@ pub fn now_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
+/// CLOCK_REALTIME, ns since 1970: only to compare with stamps of the kernel that are of this clock.
+pub(crate) fn wall_ns() -> u64 {
+    nanoseconds(ClockId::Realtime)
+}
+
 /// CPU time of the calling thread (CLOCK_THREAD_CPUTIME_ID), user and system, ns.
 pub fn thread_cpu_ns() -> u64 {
     nanoseconds(ClockId::ThreadCPUTime)

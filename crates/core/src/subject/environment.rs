@@ -7,6 +7,10 @@ use std::ffi::OsString;
 use crate::plan::SubjectSpec;
 use crate::schedule::Launch;
 
+/// In a subject's environment: the name of one more variable that its worker inherits, be it a secret. The plan holds the name, never the
+/// value.
+pub const INHERIT_VAR: &str = "LLMBENCH_INHERIT";
+
 /// Inherited when they are set.
 const INHERITED: &[&str] = &[
     "PATH",
@@ -33,6 +37,9 @@ pub fn environment(spec: &SubjectSpec, launch: Launch) -> BTreeMap<OsString, OsS
     // A plan is written to run.json, so a secret in it would be a mistake; it does not get to the worker either.
     let own = spec.env.iter().filter(|(name, _)| !looks_secret(name));
     all.extend(own.map(|(name, value)| (name.into(), value.into())));
+    if let Some(name) = spec.env.get(INHERIT_VAR) {
+        all.extend(env::var_os(name).map(|value| (name.into(), value)));
+    }
     all.insert("PYTHONHASHSEED".into(), launch.hash_seed.to_string().into());
     all.insert("LLMBENCH_PADDING".into(), "x".repeat(launch.padding).into());
     all

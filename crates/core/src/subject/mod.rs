@@ -18,7 +18,7 @@ use crate::plan::SubjectSpec;
 use crate::protocol::{Answer, ModelPaths, PROTOCOL, Ready, Request};
 use crate::schedule::Launch;
 
-pub use environment::environment;
+pub use environment::{INHERIT_VAR, environment};
 pub use error::SubjectError;
 use process::Process;
 pub use server::Server;

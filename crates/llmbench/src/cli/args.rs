@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::suites::axes::{AxisValue, parse_list};
+use crate::worker::serving::Level;
 
 /// Measures where the time goes in an LLM system outside the GPU.
 #[derive(Debug, Parser)]
@@ -41,6 +42,8 @@ pub enum Verb {
     Advise(Box<super::advise::AdviseArgs>),
     /// Put load on a server of a model and show what a client sees.
     Load(Box<super::load::LoadArgs>),
+    /// Measure how late the client of `load` sees what is sent on this machine.
+    Calibrate(super::calibrate::CalibrateArgs),
     /// Rank the engines of a run over the texts on which all of them are right.
     Rank(RankArgs),
     /// Run template and tokenizer in front of an inference server, which gets token ids.
@@ -55,7 +58,7 @@ pub enum Verb {
     /// The native worker; started by `run`.
     #[command(hide = true)]
     Worker {
-        /// `load` drives servers, `serve` is one; without it, calls are timed.
+        /// `load` drives servers, `serve` is one, `serving` asks servers of models; without it, calls are timed.
         role: Option<String>,
     },
 }
@@ -63,10 +66,10 @@ pub enum Verb {
 /// `llmbench run`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n\nExit codes:\n    0  all measured\n    2  wrong arguments, settings or input\n    4  nothing selected\n  100  some cells failed, or the disk was full before all runs were made\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
+    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n  llmbench run serving --quick --base-url http://localhost:8000\n\nExit codes:\n    0  all measured\n    2  wrong arguments, settings or input\n    4  nothing selected\n  100  some cells failed, or the disk was full before all runs were made\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
 )]
 pub struct RunArgs {
-    /// The suite: preprocessing.
+    /// The suite: preprocessing or serving.
     pub suite: String,
 
     /// Few runs in minutes: indicative.
@@ -124,6 +127,34 @@ pub struct RunArgs {
     /// What an hour of one core costs, USD, for the cost of a million requests (strategies) [default: 0.04].
     #[arg(long, value_name = "USD")]
     pub cpu_hour_price: Option<f64>,
+
+    /// The server that the serving suite asks: http://HOST:PORT or unix:PATH; without it, llmbench's own mock (SIMULATED).
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+
+    /// The server's name of the model [default: the first of its list].
+    #[arg(long, value_name = "NAME", requires = "base_url")]
+    pub model_name: Option<String>,
+
+    /// The environment variable with the server's API key.
+    #[arg(long, value_name = "VAR", requires = "base_url")]
+    pub api_key_env: Option<String>,
+
+    /// Requests at once (latency-wall, prefix-cache).
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    pub concurrency: Option<AxisList>,
+
+    /// Service level that max-rate looks for; repeatable [default: "ttft:p99:500ms tpot:p95:50ms"].
+    #[arg(long, value_name = "LEVEL")]
+    pub slo: Vec<Level>,
+
+    /// Requests a second that max-rate finds replicas for.
+    #[arg(long, value_name = "N")]
+    pub demand: Option<f64>,
+
+    /// What an hour of one server costs, USD (max-rate).
+    #[arg(long, value_name = "USD")]
+    pub replica_hour_price: Option<f64>,
 
     /// Text of the generated conversations: words that people write, or random letters (worst case for caches).
     #[arg(long, value_name = "KIND", value_parser = ["words", "letters"])]

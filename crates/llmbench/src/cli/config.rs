@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use loadgen::serving::target::Target;
 use serde::Deserialize;
 
 use super::args::{AxisList, RunArgs};
@@ -60,6 +61,22 @@ pub struct RunConfig {
     pub dataset: Option<PathBuf>,
     pub skip_refused: bool,
     pub seed: u64,
+    pub server: ServerConfig,
+}
+
+/// The server that the serving suite asks; none for the mock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerConfig {
+    pub base_url: Option<String>,
+    pub model_name: Option<String>,
+    pub key_env: Option<String>,
+}
+
+impl ServerConfig {
+    /// Whether anything was said of a server.
+    pub fn is_named(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 impl RunConfig {
@@ -131,6 +148,11 @@ impl RunConfig {
             dataset,
             skip_refused: args.skip_refused,
             seed: args.seed.or(file.seed).unwrap_or(1),
+            server: ServerConfig {
+                base_url: args.base_url.as_deref().map(base_url).transpose()?,
+                model_name: args.model_name.clone(),
+                key_env: args.api_key_env.clone(),
+            },
         })
     }
 }
@@ -244,6 +266,13 @@ fn parse_problem(text: &str, error: &toml::de::Error) -> String {
     format!("{place}{}; correct it there", message.trim().replace('\n', ", ").replace("a sequence", "a list in [ ]"))
 }
 
+/// A base URL as it is written down; read here and not by the parser of the command line, which would repeat a password in its complaint.
+fn base_url(text: &str) -> Result<String, Failure> {
+    text.parse::<Target>()
+        .map(|target| target.to_string())
+        .map_err(|error| Failure::usage(format!("--base-url: {error}")))
+}
+
 fn override_of(args: &RunArgs) -> Result<Override, Failure> {
     let mut layer = Override::default();
     let axes: [(&str, &Option<AxisList>); 4] =
@@ -252,6 +281,24 @@ fn override_of(args: &RunArgs) -> Result<Override, Failure> {
         if let Some(AxisList(values)) = values {
             layer.axes.insert(axis.to_owned(), values.clone() as Vec<AxisValue>);
         }
+    }
+    if !args.slo.is_empty() {
+        layer
+            .axes
+            .insert("level".to_owned(), args.slo.iter().map(|level| AxisValue::Text(level.to_string())).collect());
+    }
+    if let Some(AxisList(values)) = &args.concurrency {
+        layer.axes.insert("concurrency".to_owned(), values.clone());
+    }
+    for (name, option, value) in [
+        ("demand_per_s", "--demand", args.demand),
+        ("replica_hour_price", "--replica-hour-price", args.replica_hour_price),
+    ] {
+        let Some(value) = value else { continue };
+        if !(value.is_finite() && value > 0.0) {
+            return Err(Failure::usage(format!("{option} {value} makes no sense; use a number over 0")));
+        }
+        layer.params.insert(name.to_owned(), value);
     }
     if let Some(requests) = args.requests {
         if requests == 0 {

@@ -18,7 +18,7 @@ use crate::suites::settings::PlanContext;
 /// # Errors
 /// As planning itself.
 pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<Exit, Failure> {
-    let found = subjects::expected(config);
+    let found = if suite.asks_server() { subjects::asker(config)? } else { subjects::expected(config) };
     let name = config.model.clone().unwrap_or_else(|| setup::BUILT_IN.to_owned());
     let planned = subjects::planned_subjects(&found);
     let context = PlanContext {

@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod args;
+pub mod calibrate;
 pub mod config;
 pub mod console;
 pub mod doctor;
@@ -68,9 +69,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Verb::Report(args) => report::report(&args),
         Verb::Rank(args) => rank::rank(&args),
         Verb::Advise(args) => advise::run_verb(&args),
-        Verb::Sidecar(args) => sidecar::sidecar(&args),
-        Verb::Mock(args) => mock::mock(&args),
         Verb::Load(args) => load::load(&args),
+        Verb::Calibrate(args) => calibrate::calibrate(&args),
+        Verb::Mock(args) => mock::mock(&args),
+        Verb::Sidecar(args) => sidecar::sidecar(&args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llmbench", &mut script);

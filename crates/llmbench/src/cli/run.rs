@@ -110,6 +110,12 @@ fn configured(args: &RunArgs, suite: &dyn Suite) -> Result<RunConfig, Failure> {
     if config.experiments.is_empty() {
         return Err(Failure::new(Exit::NothingSelected, "no experiment is selected; `llmbench list` shows them"));
     }
+    if config.server.is_named() && !suite.asks_server() {
+        return Err(Failure::usage(format!(
+            "the suite {} asks no server, so --base-url, --model-name and --api-key-env mean nothing to it; leave them out, or run serving",
+            suite.spec().name
+        )));
+    }
     Ok(config)
 }
 
@@ -155,7 +161,11 @@ impl<'a> Session<'a> {
         let cache = cache::root().map_err(Failure::usage)?;
         let model = setup::model(config.model.as_deref(), &cache)?;
         let prompt = setup::ModelPrompt::load(&model, config.model.as_deref(), timestamp)?;
-        let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
+        let found = if suite.asks_server() {
+            subjects::asker(&config)?
+        } else {
+            subjects::find(&config, &cache, &|| interrupt.is_set())?
+        };
         let planned = subjects::planned_subjects(&found);
         let context = PlanContext {
             subjects: planned.workers,

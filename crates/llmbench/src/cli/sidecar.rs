@@ -25,8 +25,8 @@ const ONE_THREAD: [(&str, &str); 2] = [("FASTOKENS_BPE_THREADS", "1"), ("TOKENIZ
 )]
 pub struct SidecarArgs {
     /// The server: http://HOST:PORT or unix:PATH.
-    #[arg(long, value_name = "URL", value_parser = BaseUrl::parse)]
-    pub upstream: BaseUrl,
+    #[arg(long, value_name = "URL")]
+    pub upstream: String,
 
     /// How it takes token ids.
     #[arg(long, value_name = "API", value_enum, default_value = "completions")]
@@ -85,6 +85,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Usage: the model, the engine or the socket cannot be used.
 pub fn sidecar(args: &SidecarArgs) -> Result<Exit, Failure> {
+    // Read here and not by the parser of the command line, which would repeat a password in its complaint.
+    let upstream = BaseUrl::parse(&args.upstream).map_err(|error| Failure::usage(format!("--upstream: {error}")))?;
     one_thread()?;
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let cache = cache::root().map_err(Failure::usage)?;
@@ -94,13 +96,14 @@ pub fn sidecar(args: &SidecarArgs) -> Result<Exit, Failure> {
     let pipeline = Arc::new(Pipeline::load(&model.paths.dir, engine).map_err(Failure::usage)?);
     step.done(pipeline.engine());
     tell(&pipeline);
-    let settings = settings(args);
+    let upstream_name = upstream.to_string();
+    let settings = settings(args, upstream);
     let (workers, queue) = (settings.workers, settings.queue);
     let running = Sidecar::start(settings, &pipeline).map_err(Failure::usage)?;
     console::print(&format!("{}\n", running.endpoint()))?;
     eprintln!(
         "model {}, upstream {}, {workers} workers, queue {queue}; Ctrl-C ends",
-        model.identity.name, args.upstream
+        model.identity.name, upstream_name
     );
     while !interrupt.is_set() {
         thread::sleep(LOOK);
@@ -115,10 +118,10 @@ pub fn sidecar(args: &SidecarArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn settings(args: &SidecarArgs) -> Settings {
+fn settings(args: &SidecarArgs, upstream: BaseUrl) -> Settings {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = args.workers.map_or(cores, |workers| workers as usize);
-    let mut settings = Settings::new(args.upstream.clone(), args.upstream_api, workers);
+    let mut settings = Settings::new(upstream, args.upstream_api, workers);
     settings.listen = args.listen.clone();
     if let Some(queue) = args.queue {
         settings.queue = queue as usize;

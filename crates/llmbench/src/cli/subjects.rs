@@ -9,12 +9,15 @@ use llmbench_core::pyenv::{
     self, Discovery, EnsureOptions, EnvProgress, Environment, Interpreter, Rejected, Surroundings, install_sources,
 };
 
+use llmbench_core::subject::INHERIT_VAR;
+
 use super::config::RunConfig;
 use super::exit::Failure;
 use super::optional;
 use super::progress::Step;
 use crate::suites::settings::PlannedSubject;
 use crate::worker::load::{SERVER_VAR, ServerCommand};
+use crate::worker::serving::{TARGET_VAR, TargetCommand};
 
 /// The sources of the Python worker.
 static WORKER: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python_worker.rs"));
@@ -63,6 +66,35 @@ fn forced(mut found: Vec<Found>) -> Vec<Found> {
         }
     }
     found
+}
+
+/// The mock that is asked where no server is named: steps of 5 ms, 100,000 prompt tokens a second, and a front end with one worker that takes
+/// 3.75 µs a prompt token, which is what template and tokenizer of vLLM 0.32 took for a chat of 100 turns on 2 cores.
+const MOCK: [&str; 11] =
+    ["mock", "--port", "0", "--step-ms", "5", "--prefill-us", "10", "--decode-us", "20", "--front-token-us", "3.75"];
+
+/// The one subject of a suite that asks a server of models.
+///
+/// # Errors
+/// When this binary cannot be found.
+pub fn asker(config: &RunConfig) -> Result<Vec<Found>, Failure> {
+    let program = std::env::current_exe().map_err(Failure::bug)?;
+    let server = &config.server;
+    let command = TargetCommand {
+        base_url: server.base_url.clone(),
+        model: server.model_name.clone(),
+        key_env: server.key_env.clone(),
+        program: program.clone(),
+        mock: MOCK.map(str::to_owned).to_vec(),
+    };
+    let command = serde_json::to_string(&command).map_err(Failure::bug)?;
+    let mut env = BTreeMap::from([(TARGET_VAR.to_owned(), command)]);
+    // The name of the variable with the key; its value stands in no plan.
+    env.extend(server.key_env.iter().map(|name| (INHERIT_VAR.to_owned(), name.clone())));
+    let args = vec!["worker".to_owned(), "serving".to_owned()];
+    let id = if server.base_url.is_some() { "server" } else { "mock" };
+    let spec = worker(id.to_owned(), "serving", program, args, env);
+    Ok(vec![Found { planned: PlannedSubject { serves: "model".to_owned(), ..planned(&spec, false) }, spec }])
 }
 
 /// What planning knows of the subjects, by what they are for.

@@ -200,7 +200,8 @@ impl Bench<'_> {
     fn outcome(&self, run: &Run, number: u32, started: String) -> RunOutcome {
         let figures = Figures::of(run, self.slo.as_ref(), &self.percentiles);
         let lateness = verdict::lateness(run);
-        let client_error = verdict::measured_error(run).or_else(|| self.calibration?.error_of_run(run));
+        let calibrated_error = self.calibration.and_then(|calibration| calibration.error_of_run(run));
+        let client_error = verdict::measured_error(run).or(calibrated_error);
         let median = figures.ttft.as_ref().map(Distribution::median);
         let chunks: u64 = run.records.iter().map(|record| u64::from(record.chunks)).sum();
         let mut notes = Vec::new();
@@ -222,6 +223,7 @@ impl Bench<'_> {
             usage: run.usage,
             cpu_per_chunk_ns: (chunks > 0).then(|| run.usage.cpu_ns as f64 / chunks as f64),
             client_error,
+            calibrated_error,
             truth: run.truth.as_ref().map(TruthFigures::of),
             errors: errors(run),
             notes,

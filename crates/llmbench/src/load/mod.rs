@@ -2,6 +2,7 @@
 //! ([`drive`]) and what is left of it ([`outcome`], [`table`], [`export`]).
 
 pub mod calibration;
+pub mod child;
 pub mod drive;
 pub mod export;
 pub mod outcome;

@@ -39,7 +39,10 @@ pub struct RunOutcome {
     pub usage: Usage,
     /// CPU time of the client's thread for each chunk with content, and whatever else it did; None without chunks.
     pub cpu_per_chunk_ns: Option<f64>,
+    /// By stamps of this run where there are any, else by the calibration.
     pub client_error: Option<ClientError>,
+    /// What the calibration of this machine says of such a load; None where it is beyond what was calibrated.
+    pub calibrated_error: Option<ClientError>,
     /// What the stamps of our mock say.
     pub truth: Option<TruthFigures>,
     /// By class: how many, and what the first said.

@@ -201,9 +201,16 @@ fn facts(run: &RunOutcome) -> Vec<String> {
     if let Some(error) = run.client_error {
         let source = match error.source {
             ErrorSource::Measured => "by the server's stamps of this run",
+            ErrorSource::Kernel => "by the kernel's stamps of this run (received less seen)",
             ErrorSource::Calibrated => "by the calibration of this machine",
         };
-        facts.push(format!("Client error (received less sent): {} at p99, {source}.", duration(error.p99_ns as f64)));
+        let calibrated = run.calibrated_error.filter(|_| error.source != ErrorSource::Calibrated);
+        let calibrated = calibrated.map(|of| format!("; at most {} by the calibration", duration(of.p99_ns as f64)));
+        facts.push(format!(
+            "Client error: {} at p99, {source}{}.",
+            duration(error.p99_ns as f64),
+            calibrated.unwrap_or_default()
+        ));
     }
     facts
 }

@@ -56,15 +56,15 @@ impl BaseUrl {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self { endpoint: unix(path)?, prefix: String::new() });
         }
+        if text.contains('@') && !text.starts_with("unix:") {
+            return Err("an upstream with a user or password in it is not taken, since it would be logged; clients send the key in their Authorization header".to_owned());
+        }
         if text.starts_with("https://") {
             return Err(format!(
                 "{text:?} needs TLS, which a sidecar does not speak: it stands beside its server; give http://HOST:PORT or unix:PATH"
             ));
         }
         let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
-        if rest.contains('@') {
-            return Err("an upstream with a user in it is not taken, since it would be logged; clients send the key in their Authorization header".to_owned());
-        }
         if rest.contains(['?', '#', ' ']) {
             return Err(wrong());
         }
@@ -179,6 +179,8 @@ mod tests {
             ("http://a:b", "http://HOST:PORT"),
             ("http://::1", "http://HOST:PORT"),
             ("http://u:secret@h", "logged"),
+            ("https://u:secret@h", "logged"),
+            ("u:secret@h", "logged"),
             ("http://h?x", "http://HOST:PORT"),
             ("unix:", "lacks the path"),
         ] {

@@ -25,6 +25,11 @@ pub trait Suite: Sync {
     /// The experiments in the order of their numbers; each has its entry in the specification.
     fn experiments(&self) -> Vec<Box<dyn Experiment>>;
 
+    /// Whether its only subject is the worker that asks a server of models (`--base-url`, or the mock).
+    fn asks_server(&self) -> bool {
+        false
+    }
+
     /// The `engine/call_path` pairs a subject of this kind (`native`, `python`) can be asked for, with their operation.
     fn engines(&self) -> Vec<EngineEntry>;
 }
@@ -74,7 +79,7 @@ pub struct EngineEntry {
 
 /// All suites, in the order of the pipeline.
 pub fn all() -> Vec<Box<dyn Suite>> {
-    vec![Box::new(preprocessing::Preprocessing::new())]
+    vec![Box::new(preprocessing::Preprocessing::new()), Box::new(serving::Serving::new())]
 }
 
 /// The suite of this name, or the name that is nearest to it.

@@ -7,7 +7,8 @@
 //! answers (own fd)  <─ [channel]  [pools]  in which threads  ─┘
 //! ```
 //!
-//! `llmbench worker load` is the worker of [`load`], which drives servers; `llmbench worker serve` is one ([`serve`](mod@serve)).
+//! `llmbench worker load` is the worker of [`load`], which drives servers; `llmbench worker serve` is one ([`serve`](mod@serve));
+//! `llmbench worker serving` asks servers of models ([`serving`]).
 //!
 //! The thread that serves is the one that is timed, except in `window` and `batch`, which have threads of their own.
 
@@ -22,6 +23,7 @@ mod ops;
 mod pools;
 mod serve;
 mod server;
+pub mod serving;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -80,6 +82,7 @@ fn work(answers: File, setup: Setup) -> io::Result<()> {
     let requests = io::stdin().lock();
     match env::args().nth(2).as_deref() {
         Some("load") => load::Loader::new(Channel::new(answers), setup.started_ns)?.run(requests),
+        Some("serving") => serving::Serving::new(Channel::new(answers), setup.started_ns).run(requests),
         Some("serve") => serve::run(requests, &Channel::new(answers), setup.fault),
         _ => serve(requests, answers, setup),
     }

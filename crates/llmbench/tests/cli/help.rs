@@ -5,7 +5,7 @@ use super::shell::{Shell, code};
 #[test]
 fn help_of_the_program_and_of_each_verb() {
     let shell = Shell::new();
-    for verb in ["", "run", "load", "list", "doctor", "report", "sidecar", "mock", "completions"] {
+    for verb in ["", "run", "load", "calibrate", "mock", "list", "doctor", "report", "sidecar", "completions"] {
         let args: Vec<&str> = [verb, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let session = shell.session(&args);
         assert!(session.contains("exit code: 0\n") && !session.contains("--- stderr"), "{session}");

@@ -44,6 +44,8 @@ pub struct Run {
     pub gaps: Histogram,
     /// Where the server is our mock.
     pub truth: Option<Truth>,
+    /// How long bytes had been in the kernel when they were read, ns, a value a read; where the system tells.
+    pub read_delay: Option<Histogram>,
     pub errors: Errors,
     /// Answers to requests that had been given up.
     pub strays: u64,
@@ -344,6 +346,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             records,
             gaps,
             truth: (truth.error.count() > 0).then_some(truth),
+            read_delay: self.transport.read_delay().cloned(),
             errors,
             strays: self.strays,
             malformed,

@@ -18,6 +18,8 @@ pub struct ClientError {
 pub enum ErrorSource {
     /// The server stamped every chunk of this very run.
     Measured,
+    /// The kernel stamped what it received in this very run; the client's own delay, without the network.
+    Kernel,
     /// `llmbench calibrate` measured it on this machine at no less load.
     Calibrated,
 }
@@ -68,10 +70,13 @@ pub fn judge(run: &Run, lateness: &Lateness, median_ttft_ns: Option<f64>, error:
     Verdict { reasons, notes: notes(run, lateness) }
 }
 
-/// The error that the stamps of our mock show, if the run has them.
+/// The error that stamps of this very run show: those of our mock, else those of the kernel.
 pub fn measured_error(run: &Run) -> Option<ClientError> {
-    let p99_ns = run.truth.as_ref()?.error.quantile(0.99)?;
-    Some(ClientError { p99_ns, source: ErrorSource::Measured })
+    if let Some(p99_ns) = run.truth.as_ref().and_then(|truth| truth.error.quantile(0.99)) {
+        return Some(ClientError { p99_ns, source: ErrorSource::Measured });
+    }
+    let p99_ns = run.read_delay.as_ref()?.quantile(0.99)?;
+    Some(ClientError { p99_ns, source: ErrorSource::Kernel })
 }
 
 fn notes(run: &Run, lateness: &Lateness) -> Vec<Note> {

@@ -13,7 +13,9 @@ use rustix::net::{
 
 use super::answer::Failure;
 use super::codec::{Codec, Decoded};
-use crate::clock::now_ns;
+use super::kernel_stamp;
+use super::tls::{Peer, Tls};
+use crate::clock::{now_ns, wall_ns};
 use crate::outcome::ErrorClass;
 
 /// An address that needs no more resolving.
@@ -40,8 +42,20 @@ pub(super) enum Received {
 pub(super) struct Connection {
     fd: OwnedFd,
     pub codec: Box<dyn Codec>,
-    /// When connecting began, until it stands.
+    /// When connecting began, until it stands: with TLS, until the handshake is over.
     pub connecting_ns: Option<u64>,
+    /// Since when it stands.
+    pub stands_ns: u64,
+    /// The stream is open; a handshake may be under way on it.
+    pub is_open: bool,
+    tls: Option<Box<Tls>>,
+    /// Requests whose last byte was written while reading (TLS), with the time.
+    pub flushed: Vec<(u64, u64)>,
+    plain: Vec<u8>,
+    /// The kernel stamps what it receives.
+    stamped: bool,
+    /// Between the kernel's stamp and the last read, ns.
+    pub read_delay_ns: Option<u64>,
     /// Requests that wait for their answers here.
     pub in_flight: usize,
     /// Number of the last request that went this way, for taking turns.
@@ -62,7 +76,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Begins to connect; the connection may stand at once or later ([`Connection::connected`]).
-    pub fn start(address: &Address, codec: Box<dyn Codec>, generation: u32) -> io::Result<Self> {
+    pub fn start(address: &Address, codec: Box<dyn Codec>, peer: Option<&Peer>, generation: u32) -> io::Result<Self> {
         let began = now_ns();
         let family = match address {
             Address::Unix(_) => AddressFamily::UNIX,
@@ -85,10 +99,17 @@ impl Connection {
             Err(Errno::INPROGRESS) => false,
             Err(error) => return Err(error.into()),
         };
-        Ok(Self {
+        let mut connection = Self {
             fd,
             codec,
-            connecting_ns: (!stands).then_some(began),
+            connecting_ns: (!stands || peer.is_some()).then_some(began),
+            stands_ns: began,
+            is_open: stands,
+            tls: peer.map(Tls::new).transpose()?.map(Box::new),
+            flushed: Vec::new(),
+            plain: Vec::new(),
+            stamped: false,
+            read_delay_ns: None,
             in_flight: 0,
             last_used: 0,
             watched_for_room: false,
@@ -100,7 +121,11 @@ impl Connection {
             unsent: VecDeque::new(),
             queued: 0,
             written: 0,
-        })
+        };
+        if stands {
+            connection.push_sealed()?;
+        }
+        Ok(connection)
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -110,20 +135,72 @@ impl Connection {
     /// Room to write was reported while connecting: the connection stands, or the error says why not.
     pub fn connected(&mut self) -> io::Result<()> {
         sockopt::socket_error(&self.fd)??;
-        self.connecting_ns = None;
-        Ok(())
+        self.is_open = true;
+        if self.tls.is_none() {
+            self.connecting_ns = None;
+            self.stands_ns = now_ns();
+        }
+        self.push_sealed()
+    }
+
+    /// Goes on with connecting, after the socket was reported ready.
+    pub fn advance(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        if !self.is_open {
+            return self.connected();
+        }
+        match self.receive(scratch, &mut Vec::new()) {
+            Received::Bytes | Received::Nothing => Ok(()),
+            Received::Broken(failure) => Err(io::Error::new(io::ErrorKind::InvalidData, failure.message)),
+            Received::End(error) => Err(error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    /// Writes what TLS has to send by itself.
+    fn push_sealed(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        if self.output_done == self.output.len() {
+            self.output.clear();
+            self.output_done = 0;
+        }
+        let before = self.output.len();
+        tls.drain(&mut self.output)?;
+        self.queued += (self.output.len() - before) as u64;
+        if !tls.is_handshaking() {
+            // The requests that waited for the end of the handshake are sealed now, all at once.
+            let queued = self.queued;
+            self.unsent.extend(tls.waiting.drain(..).map(|id| (id, queued)));
+        }
+        let mut sent = std::mem::take(&mut self.flushed);
+        let flushed = self.flush(&mut sent);
+        self.flushed = sent;
+        flushed
+    }
+
+    /// Measures from now on how long bytes wait in the kernel, where the system tells.
+    pub fn measure_delay(&mut self) {
+        self.stamped = kernel_stamp::enable(self.fd.as_fd());
     }
 
     /// The request whose bytes wait for the connection to stand.
     pub fn first_unsent(&self) -> Option<u64> {
-        self.unsent.front().map(|(id, _)| *id)
+        self.flushed.first().or(self.unsent.front()).map(|(id, _)| *id)
     }
 
     /// True if the server ended the connection while nothing was under way on it, or sent what nobody asked for. Looks without
     /// taking anything.
     pub fn is_spent(&self) -> bool {
         let mut byte = [0; 1];
-        !matches!(retry(|| recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)), Err(Errno::AGAIN))
+        match retry(|| recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)) {
+            Err(Errno::AGAIN) => false,
+            // Tickets and the like come at any time.
+            Ok((_, length)) if length > 0 => self.tls.is_none(),
+            _ => true,
+        }
+    }
+
+    /// True while room in the socket is waited for: bytes are queued, or the stream is being opened.
+    pub fn wants_room(&self) -> bool {
+        self.is_blocked() || !self.is_open
     }
 
     /// True while bytes wait for room in the socket.
@@ -138,8 +215,18 @@ impl Connection {
     pub fn send(&mut self, id: u64, payload: &[u8]) -> io::Result<Option<u64>> {
         self.head.clear();
         self.codec.begin(id, payload.len(), &mut self.head);
+        if let Some(tls) = &mut self.tls {
+            tls.write(&self.head)?;
+            tls.write(payload)?;
+            tls.waiting.push(id);
+            if self.is_open && !tls.is_handshaking() {
+                self.push_sealed()?;
+            }
+            let sent = self.flushed.iter().position(|(of, _)| *of == id);
+            return Ok(sent.map(|at| self.flushed.swap_remove(at).1));
+        }
         let length = self.head.len() + payload.len();
-        let taken = if self.is_blocked() || self.connecting_ns.is_some() {
+        let taken = if self.is_blocked() || !self.is_open {
             0
         } else {
             let parts = [IoSlice::new(&self.head), IoSlice::new(payload)];
@@ -191,15 +278,37 @@ impl Connection {
 
     /// Reads once and decodes. The stamp is taken when the read returns, before anything is looked at.
     pub fn receive(&mut self, scratch: &mut [u8], decoded: &mut Vec<(Decoded, u64)>) -> Received {
-        let length = match retry(|| rustix::io::read(&self.fd, &mut *scratch)) {
-            Ok(0) => return Received::End(None),
-            Ok(length) => length,
+        let read = if self.stamped {
+            retry(|| kernel_stamp::read(self.fd.as_fd(), scratch))
+        } else {
+            retry(|| rustix::io::read(&self.fd, &mut *scratch)).map(|length| (length, None))
+        };
+        let (length, stamp) = match read {
+            Ok((0, _)) => return Received::End(None),
+            Ok(found) => found,
             Err(Errno::AGAIN) => return Received::Nothing,
             Err(error) => return Received::End(Some(error.into())),
         };
         let at_ns = now_ns();
-        let bytes = &scratch[..length];
+        self.read_delay_ns = stamp.map(|stamp| wall_ns().saturating_sub(stamp));
+        let mut bytes = &scratch[..length];
         let mut answers = Vec::new();
+        let mut plain = std::mem::take(&mut self.plain);
+        let mut is_last = false;
+        if let Some(tls) = &mut self.tls {
+            plain.clear();
+            match tls.read(bytes, &mut plain) {
+                Ok(closed) => is_last = closed,
+                Err(message) => return Received::Broken(Failure::new(ErrorClass::Protocol, format!("TLS: {message}"))),
+            }
+            if !tls.is_handshaking() && self.connecting_ns.take().is_some() {
+                self.stands_ns = at_ns;
+            }
+            if let Err(error) = self.push_sealed() {
+                return Received::End(Some(error));
+            }
+            bytes = &plain;
+        }
         // Mostly the answers of one read are whole: then nothing is copied.
         let result = if self.input.is_empty() {
             let used = self.codec.decode(bytes, at_ns, &mut answers);
@@ -213,7 +322,12 @@ impl Connection {
             used.map(|used| drop(self.input.drain(..used)))
         };
         decoded.extend(answers.into_iter().map(|answer| (answer, at_ns)));
-        result.map_or_else(Received::Broken, |()| Received::Bytes)
+        self.plain = plain;
+        match result {
+            Err(failure) => Received::Broken(failure),
+            Ok(()) if is_last => Received::End(None),
+            Ok(()) => Received::Bytes,
+        }
     }
 }
 

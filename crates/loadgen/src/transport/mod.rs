@@ -14,18 +14,23 @@ mod frames;
 mod head;
 mod http;
 mod in_process;
+mod kernel_stamp;
+mod remote;
 mod sockets;
+mod tls;
 
 pub use answer::{Answer, AnswerFormat, Failure};
 pub use completion::Protocol;
 pub use endpoint::{Endpoint, EndpointError};
 pub use in_process::{InProcess, Served};
-pub use sockets::{SocketOptions, Sockets};
+pub use remote::SocketOptions;
+pub use sockets::Sockets;
 
 use netpoll as poller;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::ErrorClass;
+use crate::serving::histogram::Histogram;
 use crate::serving::reply::Reply;
 
 /// The largest payload of a request or an answer, bytes.
@@ -58,6 +63,11 @@ pub trait Transport: Send {
 
     /// Connections that were opened after [`Transport::open`]: none was free, or one had died.
     fn opened_late(&self) -> Opening;
+
+    /// How long bytes had been in the kernel when they were read, ns, a value a read; None where the system does not tell.
+    fn read_delay(&self) -> Option<&Histogram> {
+        None
+    }
 }
 
 /// A request that was handed over.
@@ -100,6 +110,10 @@ pub enum OpenError {
         "cannot connect to {endpoint}: connection {number} needs more open files than the limit of {limit}; raise it with `ulimit -n {needed}`"
     )]
     Files { endpoint: String, number: usize, limit: u64, needed: u64 },
+    #[error(
+        "cannot agree on TLS with {endpoint}: {message}; for a certificate of an authority of your own name it in SSL_CERT_FILE, for a server without TLS write http://"
+    )]
+    Tls { endpoint: String, message: String },
     #[error("cannot prepare to wait for sockets: {0}")]
     Poller(std::io::Error),
 }

@@ -2,55 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::ToSocketAddrs;
-use std::sync::Arc;
 
-use rustix::net::SocketAddrUnix;
-
-use super::answer::{AnswerFormat, Failure};
-use super::codec::Codec;
-use super::completion::{Completion, Protocol};
+use super::answer::Failure;
+use super::completion::Protocol;
 use super::connection::{Address, Connection, Received, ended};
 use super::endpoint::Endpoint;
-use super::frames::Frames;
-use super::http::Http;
 use super::poller::{Poller, Ready};
+use super::remote::{Remote, SocketOptions, connect_failure, open_error};
 use super::{Event, MOST_BYTES, OpenError, Opening, Submitted, Transport};
 use crate::clock::now_ns;
 use crate::outcome::ErrorClass;
+use crate::serving::histogram::Histogram;
 use crate::serving::reply::Reply;
-use crate::serving::target::{Place, Target};
+use crate::serving::target::Target;
 
 /// Read buffer, bytes: most answers come whole in one read.
 const SCRATCH: usize = 256 << 10;
 
 /// How many ready sockets are read before the time is looked at. Reading one takes a few µs.
 const BETWEEN_LOOKS: usize = 4;
-
-/// How a pool treats answers and connecting.
-#[derive(Debug, Clone, Copy)]
-pub struct SocketOptions {
-    pub format: AnswerFormat,
-    /// Keep the content of answers, for looking at a few; it costs memory and a copy each.
-    pub keep_content: bool,
-    /// How long opening one connection may take before the clock starts, ns.
-    pub connect_timeout_ns: u64,
-    /// A pause between one connection and the next, before the clock starts, ns. Of connections that come at once to a port
-    /// which several processes share, the first process to wake accepts nearly all; those of a pool that grows with its
-    /// load come one by one.
-    pub opening_gap_ns: u64,
-}
-
-impl Default for SocketOptions {
-    fn default() -> Self {
-        Self {
-            format: AnswerFormat::Prepared,
-            keep_content: false,
-            connect_timeout_ns: 5_000_000_000,
-            opening_gap_ns: 0,
-        }
-    }
-}
 
 /// Order in which connections are taken: those that the server reads first, then the fewest requests in flight, then the one
 /// that was used longest ago. So load is spread over all connections, and over all processes behind one port.
@@ -61,14 +31,8 @@ type Turn = (bool, usize, u64, usize);
 /// Where a protocol carries one request at a time (HTTP/1.1) and none is free, or a connection died, another is opened during the
 /// run without blocking; [`Transport::opened_late`] counts these.
 pub struct Sockets {
-    /// The server, for sentences.
-    name: String,
-    /// Makes the protocol of a new connection.
-    speak: Box<dyn Fn() -> Box<dyn Codec> + Send>,
-    connect_timeout_ns: u64,
+    remote: Remote,
     poller: Poller,
-    /// Where to connect to, in the order of trying; after opening only the one that worked.
-    addresses: Vec<Address>,
     connections: Vec<Option<Connection>>,
     vacant: Vec<usize>,
     /// Connections that take a request.
@@ -82,6 +46,7 @@ pub struct Sockets {
     turn: u64,
     generation: u32,
     scratch: Box<[u8]>,
+    delay: Histogram,
 }
 
 impl Sockets {
@@ -90,70 +55,22 @@ impl Sockets {
     /// # Errors
     /// [`OpenError::Connect`] for an address that cannot be resolved, [`OpenError::Poller`].
     pub fn new(endpoint: Endpoint, options: SocketOptions) -> Result<Self, OpenError> {
-        let failed = |message: String| OpenError::Connect { endpoint: endpoint.to_string(), number: 1, message };
-        let addresses = match &endpoint {
-            Endpoint::Unix(path) => {
-                let address = SocketAddrUnix::new(path.as_path());
-                vec![Address::Unix(address.map_err(|error| failed(format!("the path cannot be used: {error}")))?)]
-            }
-            Endpoint::Http { host, port, .. } => {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                let found = (host, *port).to_socket_addrs().map_err(|error| failed(error.to_string()))?;
-                found.map(Address::Tcp).collect()
-            }
-        };
-        let name = endpoint.to_string();
-        let speak = move || -> Box<dyn Codec> {
-            match &endpoint {
-                Endpoint::Unix(_) => Box::new(Frames::new(options.format, options.keep_content)),
-                Endpoint::Http { host, port, path } => {
-                    Box::new(Http::new(&format!("{host}:{port}"), path, options.format, options.keep_content))
-                }
-            }
-        };
-        Self::at(name, addresses, options.connect_timeout_ns, Box::new(speak))
+        Self::to(Remote::of_endpoint(endpoint, options)?)
     }
 
     /// A pool of connections to a server of models, without connections yet. All answers come with a
     /// [`Reply`](crate::serving::reply::Reply).
     ///
     /// # Errors
-    /// As [`Sockets::new`].
+    /// As [`Sockets::new`], and [`OpenError::Tls`].
     pub fn to_server(target: &Target, protocol: Protocol, connect_timeout_ns: u64) -> Result<Self, OpenError> {
-        let name = target.to_string();
-        let failed = |message: String| OpenError::Connect { endpoint: name.clone(), number: 1, message };
-        let addresses = match &target.place {
-            Place::Unix(path) => {
-                let address = SocketAddrUnix::new(path.as_path());
-                vec![Address::Unix(address.map_err(|error| failed(format!("the path cannot be used: {error}")))?)]
-            }
-            Place::Tcp { port, .. } => {
-                let host = target.host().unwrap_or_default();
-                let found = (host, *port).to_socket_addrs().map_err(|error| failed(error.to_string()))?;
-                found.map(Address::Tcp).collect()
-            }
-        };
-        let protocol = Arc::new(protocol);
-        let speak = move || -> Box<dyn Codec> { Box::new(Completion::new(Arc::clone(&protocol))) };
-        Self::at(name, addresses, connect_timeout_ns, Box::new(speak))
+        Self::to(Remote::of_server(target, protocol, connect_timeout_ns)?)
     }
 
-    fn at(
-        name: String,
-        addresses: Vec<Address>,
-        connect_timeout_ns: u64,
-        speak: Box<dyn Fn() -> Box<dyn Codec> + Send>,
-    ) -> Result<Self, OpenError> {
-        if addresses.is_empty() {
-            let message = "the name has no address".to_owned();
-            return Err(OpenError::Connect { endpoint: name, number: 1, message });
-        }
+    fn to(remote: Remote) -> Result<Self, OpenError> {
         Ok(Self {
-            name,
-            speak,
-            connect_timeout_ns,
+            remote,
             poller: Poller::new().map_err(OpenError::Poller)?,
-            addresses,
             connections: Vec::new(),
             vacant: Vec::new(),
             free: BTreeSet::new(),
@@ -164,6 +81,7 @@ impl Sockets {
             turn: 0,
             generation: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
+            delay: Histogram::new(),
         })
     }
 
@@ -175,13 +93,16 @@ impl Sockets {
     /// Begins a connection and returns where it is kept.
     fn start(&mut self, address: &Address) -> io::Result<usize> {
         self.generation += 1;
-        let connection = Connection::start(address, (self.speak)(), self.generation)?;
+        let connection = Connection::start(address, (self.remote.speak)(), self.remote.peer.as_ref(), self.generation)?;
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
         });
         let mut connection = connection;
-        connection.watched_for_room = connection.connecting_ns.is_some();
+        connection.watched_for_room = connection.wants_room();
+        if self.remote.measures_delay {
+            connection.measure_delay();
+        }
         let token = token(index, connection.generation);
         if let Err(error) = self.poller.add(connection.fd(), token, connection.watched_for_room) {
             self.vacant.push(index);
@@ -193,12 +114,12 @@ impl Sockets {
 
     /// Opens one connection and waits until it stands.
     fn open_one(&mut self) -> io::Result<()> {
-        let deadline = now_ns() + self.connect_timeout_ns;
+        let deadline = now_ns() + self.remote.connect_timeout_ns;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in self.addresses.clone() {
+        for address in self.remote.addresses.clone() {
             match self.open_at(&address, deadline) {
                 Ok(()) => {
-                    self.addresses = vec![address];
+                    self.remote.addresses = vec![address];
                     return Ok(());
                 }
                 Err(error) => last = error,
@@ -223,10 +144,11 @@ impl Sockets {
             self.poller.wait(now_ns(), deadline, &mut ready)?;
             let mut result = Ok(());
             if ready.iter().any(|one| one.token == token) {
-                result = connection.connected();
+                result = connection.advance(&mut self.scratch);
             } else if now_ns() >= deadline {
                 result = Err(io::ErrorKind::TimedOut.into());
             }
+            self.watch(index)?;
             // What other connections report this early is reported again: nothing was read from them.
             if let Err(error) = result {
                 self.remove(index);
@@ -241,8 +163,8 @@ impl Sockets {
     /// Opens a connection during the run, without waiting for it: requests queue in it.
     fn open_late(&mut self) -> Result<usize, Failure> {
         let began = now_ns();
-        let address = self.addresses[0].clone();
-        let index = self.start(&address).map_err(|error| connect_failure(&self.name, &error))?;
+        let address = self.remote.addresses[0].clone();
+        let index = self.start(&address).map_err(|error| connect_failure(&self.remote.name, &error))?;
         if self.connections[index].as_ref().is_some_and(|one| one.connecting_ns.is_none()) {
             self.late.connect_ns.push(now_ns() - began);
         }
@@ -268,7 +190,7 @@ impl Sockets {
     /// Watches for room to write exactly while bytes wait for it.
     fn watch(&mut self, index: usize) -> io::Result<()> {
         if let Some(one) = &mut self.connections[index] {
-            let wanted = one.is_blocked() || one.connecting_ns.is_some();
+            let wanted = one.wants_room();
             if wanted != one.watched_for_room {
                 self.poller.modify(one.fd(), token(index, one.generation), wanted)?;
                 one.watched_for_room = wanted;
@@ -292,6 +214,9 @@ impl Sockets {
         let mut decoded = Vec::new();
         let Some(one) = self.connections[index].as_mut() else { return Reading::Nothing };
         let received = one.receive(&mut self.scratch, &mut decoded);
+        if let Some(delay) = one.read_delay_ns.take() {
+            self.delay.add(delay);
+        }
         let mut short = None;
         if matches!(received, Received::End(_)) {
             let mut last = Vec::new();
@@ -375,18 +300,15 @@ impl Sockets {
         if ready.writable && one.watched_for_room {
             // Its turn depends on what follows.
             self.free.remove(&turn(one, index));
-            if let Some(began) = one.connecting_ns {
-                if let Err(error) = one.connected() {
-                    let lost = Lost { short: None, failure: connect_failure(&self.name, &error) };
-                    self.lose(index, &lost, events);
-                    return Ok(());
-                }
-                let at_ns = now_ns();
-                self.late.connect_ns.push(at_ns - began);
-                if let Some(id) = self.connections[index].as_ref().and_then(Connection::first_unsent) {
-                    events.push(Event::Connected { id, at_ns });
-                }
+            let began = one.connecting_ns;
+            if !one.is_open
+                && let Err(error) = one.connected()
+            {
+                let lost = Lost { short: None, failure: connect_failure(&self.remote.name, &error) };
+                self.lose(index, &lost, events);
+                return Ok(());
             }
+            self.stood(index, began, events);
             let mut sent = Vec::new();
             let flushed = self.connections[index].as_mut().map_or(Ok(()), |one| one.flush(&mut sent));
             events.extend(sent.into_iter().map(|(id, at_ns)| Event::Sent { id, at_ns }));
@@ -397,12 +319,30 @@ impl Sockets {
             self.place(index);
             self.watch(index)?;
         }
-        if ready.readable
-            && let Reading::Lost(lost) = self.receive(index, events)
-        {
-            self.lose(index, &lost, events);
+        if ready.readable {
+            let began = self.connections[index].as_ref().and_then(|one| one.connecting_ns);
+            let reading = self.receive(index, events);
+            self.stood(index, began, events);
+            if let Some(one) = &mut self.connections[index] {
+                events.extend(one.flushed.drain(..).map(|(id, at_ns)| Event::Sent { id, at_ns }));
+            }
+            if let Reading::Lost(lost) = reading {
+                self.lose(index, &lost, events);
+            } else {
+                self.watch(index)?;
+            }
         }
         Ok(())
+    }
+
+    /// Reports a connection that began at `began` if it stands now.
+    fn stood(&mut self, index: usize, began: Option<u64>, events: &mut Vec<Event>) {
+        let (Some(began), Some(one)) = (began, &self.connections[index]) else { return };
+        if one.connecting_ns.is_none() {
+            let at_ns = one.stands_ns;
+            self.late.connect_ns.push(at_ns.saturating_sub(began));
+            events.extend(one.first_unsent().map(|id| Event::Connected { id, at_ns }));
+        }
     }
 }
 
@@ -410,11 +350,11 @@ impl Transport for Sockets {
     fn open(&mut self, connections: usize) -> Result<Opening, OpenError> {
         let mut opening = Opening::default();
         for number in 1..=connections {
-            if number > 1 && self.options.opening_gap_ns > 0 {
-                std::thread::sleep(std::time::Duration::from_nanos(self.options.opening_gap_ns));
+            if number > 1 && self.remote.opening_gap_ns > 0 {
+                std::thread::sleep(std::time::Duration::from_nanos(self.remote.opening_gap_ns));
             }
             let began = now_ns();
-            self.open_one().map_err(|error| open_error(&self.name, number, connections, &error))?;
+            self.open_one().map_err(|error| open_error(&self.remote.name, number, connections, &error))?;
             opening.connect_ns.push(now_ns() - began);
         }
         Ok(opening)
@@ -511,6 +451,10 @@ impl Transport for Sockets {
     fn opened_late(&self) -> Opening {
         self.late.clone()
     }
+
+    fn read_delay(&self) -> Option<&Histogram> {
+        (self.delay.count() > 0).then_some(&self.delay)
+    }
 }
 
 /// What one reading brought.
@@ -535,39 +479,4 @@ fn token(index: usize, generation: u32) -> u64 {
 
 fn turn(one: &Connection, index: usize) -> Turn {
     (one.is_blocked() || one.connecting_ns.is_some(), one.in_flight, one.last_used, index)
-}
-
-fn open_error(endpoint: &str, number: usize, wanted: usize, error: &io::Error) -> OpenError {
-    let endpoint = endpoint.to_owned();
-    if is_out_of_files(error) {
-        return OpenError::Files { endpoint, number, limit: file_limit(), needed: wanted as u64 + 64 };
-    }
-    OpenError::Connect { endpoint, number, message: connect_message(error) }
-}
-
-/// The failure of a request for which no connection could be opened.
-fn connect_failure(name: &str, error: &io::Error) -> Failure {
-    let message = if is_out_of_files(error) {
-        format!("its connection needs more open files than the limit of {}: raise it with `ulimit -n`", file_limit())
-    } else {
-        connect_message(error)
-    };
-    Failure::new(ErrorClass::Connect, format!("cannot connect to {name}: {message}"))
-}
-
-fn connect_message(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EADDRNOTAVAIL) => format!(
-            "{error}: all local ports to it are in use; lower the rate, let connections be kept, or widen net.ipv4.ip_local_port_range"
-        ),
-        _ => error.to_string(),
-    }
-}
-
-fn is_out_of_files(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
-
-fn file_limit() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

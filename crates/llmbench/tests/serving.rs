@@ -1,0 +1,296 @@
+//! What the serving suite says of measurements whose truth is known: a system with a knee at 5, a cache whose worth is known at each
+//! load, searches that found known brackets.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use llmbench::suites::planning::{Ingredients, plan};
+use llmbench::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
+use llmbench::suites::{self, analysis};
+use llmbench_core::folder::RunFolder;
+use llmbench_core::measurements::Measurements;
+use llmbench_core::plan::{Cell, ModelIdentity, Plan, SubjectSpec};
+use llmbench_core::protocol::{Ready, Sample};
+use llmbench_core::record::{ExperimentResult, Record, Results, RunInfo, Status, Support};
+use llmbench_core::samples::Event;
+
+const RUNS: u32 = 5;
+
+/// The plan of one experiment, as `--quick` makes it.
+fn planned(experiment: &str, params: &[(&str, f64)]) -> Plan {
+    let suite = suites::find("serving").unwrap();
+    let spec = suite.spec();
+    let of = spec.select(&[experiment.to_owned()]).unwrap()[0];
+    let mut settings = ExperimentSettings::layered(of, &[&of.quick]);
+    settings.params.extend(params.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+    let asker = PlannedSubject {
+        id: "mock".into(),
+        kind: "serving".into(),
+        torch: false,
+        free_threaded: false,
+        serves: "model".into(),
+        variant_of: String::new(),
+    };
+    let context = PlanContext {
+        subjects: Vec::new(),
+        drivers: vec![asker],
+        variants: Vec::new(),
+        cores: 2,
+        tiktoken: true,
+        workload: "words".into(),
+    };
+    let subject = SubjectSpec {
+        id: "mock".into(),
+        kind: "serving".into(),
+        program: "llmbench".into(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        lock: None,
+        unavailable: None,
+    };
+    let ingredients = Ingredients {
+        profile_name: "quick",
+        profile: &spec.quick,
+        settings: &[settings],
+        context: &context,
+        model: ModelIdentity { name: "built-in".into(), sha256: "9f".repeat(32) },
+        subjects: vec![subject],
+        seed: 1,
+        timestamp: 0,
+        facts: BTreeMap::new(),
+    };
+    plan(suite.as_ref(), ingredients).unwrap()
+}
+
+/// Writes runs in which each cell read what `readings` says of it, and analyses them.
+fn analysed(plan: Plan, simulated: bool, readings: impl Fn(&Cell, f64) -> Vec<(&'static str, f64)>) -> Results {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), "20261124T035745Z", "serving", "1f0c9a7e").unwrap();
+    let ready = Ready {
+        build: BTreeMap::from([("simulated".to_owned(), simulated.to_string())]),
+        gil: "none".into(),
+        ..Ready::default()
+    };
+    let cells = plan.cells.clone();
+    let info = RunInfo {
+        schema: llmbench_core::SCHEMA,
+        run_id: folder.run_id(),
+        llmbench: "0.1.0".into(),
+        binary_sha256: "ab12".repeat(16),
+        started: "2026-11-24T03:57:45Z".into(),
+        command: Vec::new(),
+        plan_sha256: "1f0c9a7e".repeat(8),
+        plan,
+        loops: BTreeMap::new(),
+        workload_sha256: BTreeMap::new(),
+        subjects: BTreeMap::from([("mock".to_owned(), ready)]),
+        machine: Vec::new(),
+        boot_id: None,
+        stopped: Some("runs".into()),
+        wall_s: BTreeMap::new(),
+        warnings: Vec::new(),
+    };
+    folder.write_info(&info).unwrap();
+    let mut lines = String::new();
+    for run in 0..RUNS {
+        let mut put = |event: &Event| writeln!(lines, "{}", serde_json::to_string(event).unwrap()).unwrap();
+        put(&Event::RunStart { run });
+        // What a run shares: some are 1% faster.
+        let shared = 1.0 + 0.01 * (f64::from(run) - 2.0) / 2.0;
+        for cell in &cells {
+            let readings: BTreeMap<String, f64> =
+                readings(cell, shared).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let throughput = readings.get("throughput_per_s").copied().unwrap_or(1.0);
+            let end_ns = 1 + (1000.0 / throughput * 1e9) as u64;
+            let sample =
+                Sample { cell_id: cell.id.clone(), start_ns: 1, end_ns, calls: 1000, readings, ..Sample::default() };
+            put(&Event::Sample { run, sample });
+        }
+        put(&Event::RunComplete { run, wall_ns: 10_000_000, busy_ns: 9_000_000 });
+    }
+    std::fs::write(folder.samples_path(), lines).unwrap();
+    let suite = suites::find("serving").unwrap();
+    analysis::analyse(suite.as_ref(), &info, &Measurements::read(&folder).unwrap())
+}
+
+fn number(cell: &Cell, axis: &str) -> f64 {
+    cell.axes.get(axis).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
+}
+
+fn only(results: &Results) -> &ExperimentResult {
+    assert_eq!(results.experiments.len(), 1);
+    &results.experiments[0]
+}
+
+fn point(records: &[Record], metric: &str) -> f64 {
+    let found: Vec<&Record> = records.iter().filter(|record| record.metric == metric).collect();
+    assert_eq!(found.len(), 1, "{metric}");
+    found[0].estimate.as_ref().unwrap().point
+}
+
+/// A server of 10 ms service and 50 ms in all, driven as the cell says.
+fn walled(cell: &Cell, shared: f64) -> Vec<(&'static str, f64)> {
+    let (load, concurrency) = (cell.axes["load"].as_str().unwrap(), number(cell, "concurrency"));
+    let (throughput, at_once) = match load {
+        "closed" => ((concurrency / 0.05).min(100.0), concurrency),
+        "capacity" => (100.0, 8.0),
+        share => {
+            let share: f64 = share.trim_end_matches('%').parse::<f64>().unwrap() / 100.0;
+            (100.0 * share, 100.0 * share * 0.06)
+        }
+    };
+    let throughput = throughput * shared;
+    let response = at_once / throughput * 1e9;
+    vec![
+        ("throughput_per_s", throughput),
+        ("finished_per_s", throughput),
+        ("offered", if load == "closed" { concurrency } else { throughput }),
+        ("requests", 500.0),
+        ("failed", 0.0),
+        ("in_flight", at_once),
+        ("response_mean_ns", response),
+        ("ttft_p50_ns", response * 0.9),
+        ("ttft_p99_ns", response * 1.5),
+        ("valid", 1.0),
+    ]
+}
+
+#[test]
+fn the_wall_is_found_where_it_is() {
+    let results = analysed(planned("latency-wall", &[]), true, walled);
+    let result = only(&results);
+    // 400 times 50 ms over 100 a second: 4 s instead of 50 ms.
+    assert!((point(&results.records, "knee_concurrency") - 5.0).abs() < 0.01);
+    assert!((point(&results.records, "throughput_growth") - 5.0).abs() < 0.01);
+    assert!((point(&results.records, "latency_growth") - 80.0).abs() < 0.1);
+    let finding = &result.findings[0];
+    assert!(finding.headline && finding.support == Support::Supported, "{finding:?}");
+    assert!(
+        finding.sentence.starts_with("SIMULATED: From 1 to 400 requests at once, throughput grows 5"),
+        "{}",
+        finding.sentence
+    );
+    assert!(result.tables.iter().all(|table| table.title.starts_with("SIMULATED: ")));
+    assert!(!result.figures.is_empty() && result.figures.iter().all(|figure| figure.title.starts_with("SIMULATED: ")));
+    assert!(!result.warnings.iter().any(|warning| warning.contains("Little")), "{:?}", result.warnings);
+    let rows = &result.tables[0].rows;
+    // Closed at 1, 20 and 400, open at 80%, and the plateau; the twin is no row.
+    assert_eq!(rows.len(), 5);
+    assert!(rows.iter().all(|row| row.status == Status::Ok));
+}
+
+#[test]
+fn a_point_whose_client_was_late_is_invalid_and_no_part_of_the_finding() {
+    let results = analysed(planned("latency-wall", &[]), false, |cell, shared| {
+        let mut readings = walled(cell, shared);
+        if number(cell, "concurrency") == 400.0 {
+            readings.retain(|(name, _)| *name != "valid");
+            readings.extend([("valid", 0.0), ("invalid_saturated", 1.0), ("generator_share", 0.97)]);
+        }
+        readings
+    });
+    let result = only(&results);
+    let invalid: Vec<&Record> = results.records.iter().filter(|record| record.status == Status::Invalid).collect();
+    assert!(!invalid.is_empty() && invalid.iter().all(|record| record.cell_id.contains("concurrency=400")));
+    assert!(invalid[0].error.as_ref().unwrap().contains("97%"), "{:?}", invalid[0].error);
+    assert!(
+        result.findings[0].sentence.starts_with("From 1 to 20 requests at once"),
+        "{}",
+        result.findings[0].sentence
+    );
+    assert!(result.warnings.iter().any(|warning| warning.contains("INVALID")));
+    assert!(result.tables[0].rows.iter().any(|row| row.values[0].text == "400 at once INVALID"));
+}
+
+#[test]
+fn answers_that_nobody_counted_are_noticed() {
+    let results = analysed(planned("latency-wall", &[]), true, |cell, shared| {
+        let mut readings = walled(cell, shared);
+        for (name, value) in &mut readings {
+            if *name == "finished_per_s" && number(cell, "concurrency") == 20.0 {
+                *value *= 0.8;
+            }
+        }
+        readings
+    });
+    let warnings = &only(&results).warnings;
+    let little: Vec<&String> = warnings.iter().filter(|warning| warning.contains("Little's law")).collect();
+    assert!(little.len() == 1 && little[0].contains("concurrency=20") && little[0].contains("80%"), "{little:?}");
+}
+
+/// A cache that is worth 4 times alone and `high` times at 20 at once.
+fn cached(high: f64) -> impl Fn(&Cell, f64) -> Vec<(&'static str, f64)> {
+    move |cell, shared| {
+        let concurrency = number(cell, "concurrency");
+        let unique = cell.axes["history"] == "unique";
+        let worth = match (unique, concurrency > 1.0) {
+            (false, _) => 1.0,
+            (true, false) => 4.0,
+            (true, true) => high,
+        };
+        let ttft = 50e6 * concurrency * worth / shared;
+        vec![
+            ("throughput_per_s", concurrency / ttft * 1e9),
+            ("finished_per_s", concurrency / ttft * 1e9),
+            ("response_mean_ns", ttft),
+            ("in_flight", concurrency),
+            ("requests", 200.0),
+            ("failed", 0.0),
+            ("ttft_p50_ns", ttft),
+            ("ttft_p99_ns", ttft * 2.0),
+            ("hit_rate", if unique { 0.0 } else { 0.99 }),
+            ("valid", 1.0),
+        ]
+    }
+}
+
+#[test]
+fn what_load_makes_of_a_cache_is_said() {
+    for (high, support, words) in [
+        (1.0, Support::Supported, "load takes all of it"),
+        (2.0, Support::Supported, "load takes some of it"),
+        (4.0, Support::NotSupported, "load takes none of it"),
+        (8.0, Support::NotSupported, "under load it is worth more"),
+    ] {
+        let results = analysed(planned("prefix-cache", &[]), true, cached(high));
+        let finding = &only(&results).findings[0];
+        assert!(finding.support == support && finding.sentence.contains(words), "{high}: {}", finding.sentence);
+        assert!((point(&results.records, "interaction") - high / 4.0).abs() < 1e-3);
+        assert!(results.records.iter().any(|record| record.metric == "hit_rate"));
+    }
+}
+
+#[test]
+fn the_largest_rate_and_the_replicas_for_a_demand() {
+    let demand = [("demand_per_s", 100.0), ("replica_hour_price", 2.0)];
+    let results = analysed(planned("max-rate", &demand), true, |_, shared| {
+        vec![
+            ("holds_per_s", 9.8 * shared),
+            ("fails_per_s", 10.2 * shared),
+            ("ttft_p99_ns", 4e8),
+            ("tries", 9.0),
+            ("valid", 1.0),
+        ]
+    });
+    let rate = point(&results.records, "max_rate");
+    assert!((rate - 10.0).abs() < 0.01, "{rate}");
+    // The lower bound is a little below 9.8: eleven servers carry 100 a second.
+    assert_eq!(point(&results.records, "replicas"), 11.0);
+    let finding = &only(&results).findings[0];
+    assert!(
+        finding.support == Support::Supported && finding.sentence.contains("needs 11 of them"),
+        "{}",
+        finding.sentence
+    );
+    assert!(finding.sentence.contains("22") && finding.sentence.contains("USD an hour"), "{}", finding.sentence);
+}
+
+#[test]
+fn a_level_that_never_holds_is_said_to_be_no_question_of_load() {
+    let results = analysed(planned("max-rate", &[]), false, |_, _| vec![("fails_per_s", 0.1), ("valid", 1.0)]);
+    let result = only(&results);
+    assert!(result.findings[0].support == Support::Inconclusive);
+    assert!(result.findings[0].sentence.contains("does not hold at 0.1"), "{}", result.findings[0].sentence);
+    assert!(result.tables[0].rows[0].values[1].text.starts_with("below 0.1"), "{:?}", result.tables[0].rows[0]);
+    assert!(!result.findings[0].sentence.contains("SIMULATED"));
+}
