@@ -162,7 +162,7 @@ impl<'a, T: Transport, P: AsRef<[u8]>> Flight<'a, T, P> {
             cpu_ns: thread_cpu_ns().saturating_sub(self.cpu_at_start_ns),
             wall_ns: now_ns().saturating_sub(self.start_ns),
             run_delay_ns: delay,
-            niceness: super::thread::niceness(),
+            niceness: super::niceness(),
         };
         self.wake_late_ns.sort_unstable();
         Ok(Run {

@@ -10,7 +10,7 @@ mod thread;
 
 pub use closed::run_closed;
 pub use open::run_open;
-pub(crate) use thread::{be_punctual, on_own_thread};
+pub(crate) use thread::{be_punctual, niceness, on_own_thread};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

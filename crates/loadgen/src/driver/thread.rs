@@ -38,7 +38,7 @@ fn go_first() {
 }
 
 /// Niceness of the calling thread; Linux keeps one a thread.
-pub(super) fn niceness() -> i32 {
+pub(crate) fn niceness() -> i32 {
     rustix::process::getpriority_process(None).unwrap_or(0)
 }
 

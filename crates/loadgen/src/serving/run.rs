@@ -334,6 +334,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             cpu_ns: thread_cpu_ns().saturating_sub(self.cpu_at_start_ns),
             wall_ns: now_ns().saturating_sub(self.start_ns),
             run_delay_ns: delay,
+            niceness: crate::driver::niceness(),
         };
         self.wake_late_ns.sort_unstable();
         let Ledger { records, gaps, truth, errors, malformed, spool } = self.ledger;
