@@ -106,3 +106,39 @@ fn seed(plan: u64, run: u32) -> u64 {
     bytes.copy_from_slice(&hash[..8]);
     u64::from_le_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::RateSearch;
+
+    fn ordered(drive: &Drive, run: u32) -> LoadOrder {
+        let cell = json!({
+            "id": "a", "experiment_id": 1, "experiment": "e", "subject": "s", "strategy": "", "cache": "warm", "axes": {}, "workload": "w",
+            "op": {"name": "ask", "engine": "server", "call_path": "stream", "threads": 1},
+            "timing": {"kind": "load", "drive": drive, "span_ns": 2_000_000_000_u64},
+            "check": null, "twin_of": null, "target_ns": 1
+        });
+        let plan = json!({
+            "schema": 1, "suite": "serving", "profile": "quick", "seed": 7, "timestamp": 0, "subjects": [], "workloads": [], "cells": [cell],
+            "model": {"name": "m", "sha256": ""}, "settings": {},
+            "runs": {"looks": [1], "target_share": 1.0, "target_half_width": 1.0, "budget_s": 1.0, "blocks": 1}
+        });
+        let plan: Plan = serde_json::from_value(plan).unwrap();
+        order(&plan, 0, &[CellState::default()], run).unwrap()
+    }
+
+    #[test]
+    fn given_loads_need_no_calibration_and_all_cells_of_a_run_have_one_schedule() {
+        let closed = ordered(&Drive::Closed { concurrency: 20 }, 0);
+        assert_eq!(closed, LoadOrder::Closed { concurrency: 20, span_ns: 2_000_000_000 });
+        let LoadOrder::Open { per_s, requests, seed } = ordered(&Drive::Open { per_s: 2.5 }, 3) else { panic!() };
+        assert_eq!((per_s, requests), (2.5, 5));
+        let search = RateSearch { lowest: 1.0, highest: 8.0, start: 2.0, resolution: 0.1 };
+        let limit = ordered(&Drive::Limit(search), 3);
+        assert_eq!(limit, LoadOrder::Limit { search, span_ns: 2_000_000_000, seed });
+        assert_ne!(limit, ordered(&Drive::Limit(search), 4));
+    }
+}

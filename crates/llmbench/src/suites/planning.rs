@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use llmbench_core::plan::{Cell, Check, ModelIdentity, Plan, Runs, SubjectSpec, Timing};
+use llmbench_core::plan::{Cell, Check, Drive, ModelIdentity, Plan, Runs, SubjectSpec, Timing};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
@@ -85,6 +85,7 @@ pub fn settings_of(plan: &Plan, experiment: &str) -> Option<ExperimentSettings> 
 pub fn expected_run_s(plan: &Plan) -> f64 {
     let block_ns = |cell: &Cell| match cell.timing {
         Timing::Window { window_ns } => window_ns,
+        Timing::Load { drive: Drive::Limit(_), span_ns } => span_ns * TRIES,
         Timing::Load { span_ns, .. } => span_ns + SERVER_START_NS,
         Timing::First => 5_000_000,
         Timing::Loop | Timing::Each => cell.target_ns,
@@ -114,6 +115,8 @@ pub fn expected_run_s(plan: &Plan) -> f64 {
 const WARMUP_NS: f64 = 25e6;
 /// Half of what a Python server takes to start: the load cells of a strategy share one server.
 const SERVER_START_NS: u64 = 1_500_000_000;
+/// Rates that a search tries: a few doublings and as many halvings.
+const TRIES: u64 = 12;
 const PYTHON_START_S: f64 = 3.0;
 const NATIVE_START_S: f64 = 0.7;
 

@@ -14,6 +14,7 @@ use crate::suites::preprocessing::cells::{self, Draft};
 use crate::suites::preprocessing::rows::{self, Rows};
 use crate::suites::present::Axes;
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
+use crate::worker::serving::{TARGET_VAR, TargetCommand};
 
 /// Name of the stage of all rows.
 pub const STAGE: &str = "serve";
@@ -87,8 +88,18 @@ pub fn is_simulated(input: &AnalysisInput) -> bool {
     input.info.subjects.values().any(|ready| ready.build.get("simulated").is_some_and(|simulated| simulated == "true"))
 }
 
-/// Writes SIMULATED over everything where our mock was asked, so that no figure of it is taken for a measurement of a server.
+/// The server that the plan asks; none for our mock.
+fn base_url(input: &AnalysisInput) -> Option<String> {
+    let target = input.plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR))?;
+    serde_json::from_str::<TargetCommand>(target).ok()?.base_url
+}
+
+/// Writes SIMULATED over everything where our mock was asked, so that no figure of it is taken for a measurement of a server; names the server
+/// where one was.
 pub fn mark(input: &AnalysisInput, result: &mut ExperimentResult) {
+    if let Some(url) = base_url(input) {
+        result.command.push_str(&format!(" --base-url {url}"));
+    }
     if !is_simulated(input) {
         return;
     }

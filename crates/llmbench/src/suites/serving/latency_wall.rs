@@ -278,13 +278,13 @@ fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
             (Support::Inconclusive, "the intervals do not say whether throughput still grows behind it")
         }
     };
-    let bound = if wall.from > 1 { "at most " } else { "" };
+    let bound = if wall.from > 1 { "at most" } else { "at" };
     Some(finding(
         input,
         support,
         "beyond the knee, latency grows and throughput does not".to_owned(),
         format!(
-            "From {} to {} requests at once, throughput grows {} and the median TTFT {}; the knee is at {bound}{} requests at once, where {} are reached: {behind} \
+            "From {} to {} requests at once, throughput grows {} and the median TTFT {}; the knee is {bound} {} requests at once, where {} are reached: {behind} \
              ({}).",
             wall.from,
             wall.to,

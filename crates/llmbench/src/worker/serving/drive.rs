@@ -19,6 +19,7 @@ use loadgen::transport::{Protocol, Sockets};
 
 use super::asks::{Pool, Way};
 use super::server::Running;
+use crate::worker::clock::now;
 use crate::worker::driving::Refusal;
 
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
@@ -41,13 +42,12 @@ const WARM_AT_ONCE: usize = 4;
 /// For a page of counters, ns.
 const METRICS_NS: u64 = 5_000_000_000;
 
-/// A server, what it is asked, and in which block.
+/// A server, and what it is asked.
 pub struct Drive<'a> {
     pub server: &'a Running,
     pub way: &'a Way,
     pub pool: &'a Pool,
     pub offset: usize,
-    pub block: u32,
 }
 
 /// A stretch and everything that was counted around it.
@@ -74,7 +74,7 @@ impl Drive<'_> {
             }
             LoadOrder::Open { per_s, requests, seed } => {
                 let count = usize::try_from(*requests).map_err(Refusal::failed)?;
-                Ok(self.open(*per_s, count, *seed, 0)?.sample(*per_s))
+                Ok(self.open(*per_s, count, *seed)?.sample(*per_s))
             }
             LoadOrder::Limit { search, span_ns, seed } => super::limit::search(self, *search, *span_ns, *seed),
             LoadOrder::Search { span_ns } => self.plateau(*span_ns),
@@ -90,12 +90,12 @@ impl Drive<'_> {
             let seconds = span_ns as f64 / 1e9;
             let unique = (concurrency as f64 * seconds * UNIQUE_A_SECOND) as usize;
             let load = Load::Closed { concurrency, extent: Extent::duration(span_ns) };
-            let stretch = self.stretch(load, concurrency, unique, 0)?;
+            let stretch = self.stretch(load, concurrency, unique)?;
             let answers = stretch.run.records.iter().filter(|record| record.is_ok()).count() as f64;
             let wanted = (ROUNDS * concurrency as f64).max(LEAST_ANSWERS);
             let needed_s = wanted / (answers / (stretch.run.duration_ns as f64 / 1e9));
             if needed_s <= seconds * 1.1 || seconds >= MOST_S {
-                return stretch.steady(concurrency).ok_or_else(|| {
+                return stretch.steady(concurrency, span_ns).ok_or_else(|| {
                     Refusal::failed(format!(
                         "with {concurrency} requests at once, answers take so long that none was answered twice within {seconds:.0} s; ask for less at once"
                     ))
@@ -134,20 +134,21 @@ impl Drive<'_> {
     /// Asks for everything once, so that a cache of the server has met what will come again.
     pub fn warm(&self) -> Result<(), Refusal> {
         let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(self.pool.len()) };
-        self.stretch(all, WARM_AT_ONCE, 0, 0).map(drop)
+        self.stretch(all, WARM_AT_ONCE, 0).map(drop)
     }
 
     /// Poisson arrivals at a rate.
-    pub fn open(&self, per_s: f64, count: usize, seed: u64, step: u32) -> Result<Stretch, Refusal> {
+    pub fn open(&self, per_s: f64, count: usize, seed: u64) -> Result<Stretch, Refusal> {
         let intensity = Intensity::Constant { rate: per_s };
         let schedule =
             Schedule::generate(&intensity, Spacing::Poisson, Extent::count(count), seed).map_err(Refusal::failed)?;
-        self.stretch(Load::Open { schedule: &schedule, cap: None }, CONNECTIONS.min(count), count, step)
+        self.stretch(Load::Open { schedule: &schedule, cap: None }, CONNECTIONS.min(count), count)
     }
 
-    fn stretch(&self, load: Load<'_>, connections: usize, unique: usize, step: u32) -> Result<Stretch, Refusal> {
+    fn stretch(&self, load: Load<'_>, connections: usize, unique: usize) -> Result<Stretch, Refusal> {
         let server = self.server;
-        let number = u64::from(std::process::id()) << 32 | u64::from(self.block) << 16 | u64::from(step);
+        // No stretch of this boot has the same: what one made unique, another must not find in the server's cache.
+        let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
         let protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
@@ -207,10 +208,10 @@ fn first_error(run: &Run) -> String {
 impl Stretch {
     /// The part of a closed loop in which it is full: the answers from when every user has had one until no more requests are sent. None
     /// without such a part.
-    fn steady(mut self, concurrency: usize) -> Option<Self> {
+    fn steady(mut self, concurrency: usize, span_ns: u64) -> Option<Self> {
         let first = self.run.records.iter().take(concurrency);
         let from_ns = first.map(|record| record.done_ns).max()?;
-        let to_ns = self.run.start_ns + self.run.due_ns;
+        let to_ns = self.run.start_ns + span_ns;
         if to_ns <= from_ns {
             return None;
         }

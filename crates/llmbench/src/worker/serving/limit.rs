@@ -22,8 +22,7 @@ pub fn search(drive: &Drive<'_>, bounds: RateSearch, span_ns: u64, seed: u64) ->
             Step::Done(found) => break found,
             Step::Try(rate) => {
                 let count = ((rate * span_ns as f64 / 1e9).round() as usize).max(LEAST);
-                let step = search.tried().len() as u32 + 1;
-                let stretch = drive.open(rate, count, seed, step)?;
+                let stretch = drive.open(rate, count, seed)?;
                 let held = keeps(level, &stretch);
                 // A client that was late makes latencies longer, never shorter: what holds all the same is believed.
                 if !held && !stretch.verdict.is_valid() {

@@ -116,7 +116,7 @@ impl Driving for Serving {
             )));
         };
         let server = self.servers.get()?;
-        let drive = Drive { server, way: &cell.way, pool: &cell.pool, offset: offset as usize, block };
+        let drive = Drive { server, way: &cell.way, pool: &cell.pool, offset: offset as usize };
         let what = (cell.inputs.clone(), cell.way.form);
         if !cell.way.unique && !self.met.contains(&what) {
             drive.warm()?;
