@@ -122,6 +122,9 @@ impl Marker {
     }
 }
 
+/// Fills an empty folder, and tells how far it is.
+pub(super) type Make<'a> = dyn FnMut(&mut dyn FnMut(EnvProgress)) -> Result<(), EnvError> + 'a;
+
 /// The making of one folder of packages.
 pub(super) struct Maker<'a> {
     pub interpreter: &'a Interpreter,
@@ -139,7 +142,7 @@ impl Maker<'_> {
         marker: &Marker,
         is_ready: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(EnvProgress),
-        make: &mut dyn FnMut(&mut dyn FnMut(EnvProgress)) -> Result<(), EnvError>,
+        make: &mut Make<'_>,
     ) -> Result<bool, EnvError> {
         if is_ready() {
             return Ok(false);
