@@ -177,6 +177,12 @@ fn verified_rows(it: &Verified) -> Vec<Row> {
         .collect()
 }
 
+/// Whether the recommended way met the level when it was measured.
+fn measured(advice: &Advice) -> Option<(bool, String)> {
+    let recommended = advice.verified.iter().find(|it| Some(it.way) == advice.verdicts.recommended)?;
+    recommended.meets(advice.question.p99_ns)
+}
+
 /// Sentences as findings; the first is the headline.
 pub fn findings(advice: &Advice) -> Vec<Finding> {
     let changes = advice.sensitivity.iter().map(|change| explain::change(&advice.question, &advice.verdicts, change));
@@ -184,8 +190,18 @@ pub fn findings(advice: &Advice) -> Vec<Finding> {
     let checks = advice.verified.iter().filter_map(|it| {
         it.check().map(|(support, sentence)| (support, format!("{} is as predicted", it.name), sentence))
     });
+    let mut computed: Vec<(Support, String, String)> =
+        computed.map(|sentence| (Support::Supported, String::new(), sentence)).collect();
+    // What was measured overrules what was simulated.
+    if let (Some(headline), Some((holds, measured))) = (computed.first_mut(), measured(advice)) {
+        headline.2.push(' ');
+        headline.2.push_str(&measured);
+        if !holds {
+            (headline.0, headline.1) = (Support::NotSupported, "what is advised meets the level".to_owned());
+        }
+    }
     computed
-        .map(|sentence| (Support::Supported, String::new(), sentence))
+        .into_iter()
         .chain(checks)
         .enumerate()
         .map(|(index, (support, claim, sentence))| Finding {

@@ -111,6 +111,19 @@ impl Verified {
         Self { way: it.way, name: it.name, workers: it.cores, reason: Some(reason), found: None }
     }
 
+    /// Whether a p99 of `level_ns` held when it was measured, with a sentence; none where no valid measurement is.
+    pub fn meets(&self, level_ns: f64) -> Option<(bool, String)> {
+        let found = self.found.as_ref().filter(|found| found.valid)?;
+        let p99 = format::duration(found.p99.measured_ns);
+        let holds = found.p99.measured_ns <= level_ns;
+        let sentence = if holds {
+            format!("Measured here with real arrivals: p99 {p99}.")
+        } else {
+            format!("But measured here with real arrivals it misses the level: p99 {p99}.")
+        };
+        Some((holds, sentence))
+    }
+
     /// Whether the bar is met, with a sentence; none where nothing was measured or an overload was predicted.
     pub fn check(&self) -> Option<(Support, String)> {
         let found = self.found.as_ref()?;
@@ -294,7 +307,7 @@ fn replay(model: &Model, it: &Judged, schedule: &Schedule, services: &[u64]) -> 
 mod tests {
     use super::*;
 
-    fn support(predicted_ns: f64, utilization: f64, valid: bool) -> Support {
+    fn verified(predicted_ns: f64, utilization: f64, valid: bool) -> Verified {
         let pair = Pair { predicted_ns: Some(predicted_ns), replayed_ns: None, measured_ns: 1e6 };
         let found = Found {
             requests: 18_000,
@@ -307,8 +320,20 @@ mod tests {
             valid,
             why_invalid: String::new(),
         };
-        let it = Verified { way: Way::Inline, name: "inline", workers: 1, reason: None, found: Some(found) };
-        it.check().unwrap().0
+        Verified { way: Way::Inline, name: "inline", workers: 1, reason: None, found: Some(found) }
+    }
+
+    fn support(predicted_ns: f64, utilization: f64, valid: bool) -> Support {
+        verified(predicted_ns, utilization, valid).check().unwrap().0
+    }
+
+    #[test]
+    fn a_measured_p99_overrules_the_simulated_one() {
+        let it = verified(0.1e6, 0.5, true);
+        assert!(it.meets(2e6).unwrap().0);
+        let (holds, sentence) = it.meets(0.5e6).unwrap();
+        assert!(!holds && sentence.contains("misses the level: p99 1.00 ms"), "{sentence}");
+        assert!(verified(0.1e6, 0.5, false).meets(0.5e6).is_none(), "a late generator proves nothing");
     }
 
     #[test]

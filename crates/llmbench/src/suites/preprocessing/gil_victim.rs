@@ -43,6 +43,10 @@ impl Victim<'_> {
             .map(|estimate| Estimate { method: "paired-t".to_owned(), ..estimate })
     }
 
+    fn subject(&self) -> &str {
+        self.cells.values().next().map_or("", |cell| cell.subject.as_str())
+    }
+
     fn at(&self, place: &str) -> Option<Estimate> {
         let values = rows::values(self.lag.get(place)?);
         rows::linear_estimate(&values, values.len() as u32)
@@ -114,7 +118,7 @@ pub(super) fn victim_table(rows: &mut Rows, victims: &[Victim]) -> Table {
                 present::figure(cost.as_ref(), difference_pm, None),
             ],
             status,
-            group: victim.cells.values().next().map(|cell| cell.subject.clone()).unwrap_or_default(),
+            group: victim.subject().to_owned(),
         });
     }
     Table {
@@ -147,6 +151,11 @@ fn difference_pm(difference: &Estimate) -> String {
 
 pub(super) fn victim_figure(victims: &[Victim]) -> Option<Figure> {
     let shown: Vec<&Victim> = victims.iter().filter(|victim| victim.at("in process").is_some()).collect();
+    let subjects = present::distinct(shown.iter().map(|victim| victim.subject().to_owned()));
+    let label = |victim: &&Victim| match subjects.as_slice() {
+        [_] => victim.label.clone(),
+        _ => format!("{}: {}", victim.subject(), victim.label),
+    };
     let series: Vec<Series> = ["alone", "other process", "in process"]
         .into_iter()
         .map(|place| Series {
@@ -169,7 +178,7 @@ pub(super) fn victim_figure(victims: &[Victim]) -> Option<Figure> {
         id: "gil-cost-victim".to_owned(),
         title: "Lateness of a 2 ms beat beside work".to_owned(),
         kind: FigureKind::GroupedBars,
-        x: present::categories("victim", shown.iter().map(|victim| victim.label.clone()).collect()),
+        x: present::categories("victim", shown.iter().map(label).collect()),
         y: present::axis("mean lateness net of waiting for a CPU (ms)", true),
         series,
         caption: "Mean across runs with 95% intervals. The same threads work in this process and in another one: what is between the two bars is the GIL's.".to_owned(),
@@ -188,8 +197,7 @@ pub(super) fn victim_findings(input: &AnalysisInput, victims: &[Victim]) -> Vec<
             Support::NotSupported | Support::Inconclusive => "waits no longer, as far as this machine can show,",
         };
         let cells: Vec<String> = victim.cells.values().map(|cell| cell.id.clone()).collect();
-        let subject = victim.cells.values().next().map(|cell| cell.subject.as_str()).unwrap_or_default();
-        let place = if several { format!(" ({subject})") } else { String::new() };
+        let place = if several { format!(" ({})", victim.subject()) } else { String::new() };
         findings.push(finding(
             input,
             support,
