@@ -34,7 +34,7 @@ fn a_closed_loop_is_measured_and_shown() {
     let shell = Shell::new();
     let (code, out, err) = load(&shell, &server.url, &["--max-concurrency", "1,2", "--num-prompts", "12"]);
     assert!(code == 0 || out.contains("INVALID"), "{out}{err}");
-    assert!(out.contains("1 users") && out.contains("2 users") && out.contains("as tiny, openai-chat"), "{out}");
+    assert!(out.contains("1 user ") && out.contains("2 users") && out.contains("as tiny, openai-chat"), "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     // One request to look at the server, then those of both points.
     let posts = server.posts();
@@ -284,4 +284,62 @@ fn an_interrupt_drains_and_keeps_what_is_measured() {
     let out = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(code(&output), 130, "{out}");
     assert!(out.contains("50 req/s") && out.contains("the run was stopped before its end"), "{out}");
+}
+
+#[test]
+fn a_calibration_is_kept() {
+    let shell = Shell::new();
+    let output = shell.output(&["calibrate", "--streams", "2,4", "--seconds", "1", "--json"]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{err}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kept: Value = serde_json::from_slice(&std::fs::read(shell.path("cache/calibration.json")).unwrap()).unwrap();
+    assert_eq!(said, kept);
+    let points = said["points"].as_array().unwrap();
+    assert_eq!(points.iter().map(|point| point["streams"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 4]);
+    for point in points {
+        // 100 chunks a second and stream, less at the start of each.
+        let per_stream = point["chunks_per_s"].as_f64().unwrap() / point["streams"].as_f64().unwrap();
+        assert!((50.0..=101.0).contains(&per_stream), "{point}");
+        assert!(point["error_p99_ns"].as_u64().unwrap() >= point["error_p50_ns"].as_u64().unwrap());
+        assert!(point["error_p50_ns"].as_u64().unwrap() < 50_000_000, "{point}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn load_on_the_simulated_server() {
+    use std::io::{BufRead, BufReader};
+    let shell = Shell::new();
+    let mut mock = shell
+        .command(&["mock", "--port", "0", "--step-ms", "5", "--prefill-us", "0", "--decode-us", "0"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(mock.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+    let (_, out, err) = load(
+        &shell,
+        url.trim(),
+        &["--max-concurrency", "4", "--num-prompts", "40", "--json", "--random-output-len", "20"],
+    );
+    let json: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    let run = &json["runs"][0];
+    assert_eq!(
+        (run["completed"].as_u64(), run["failed"].as_u64(), run["total_output_tokens"].as_u64()),
+        (Some(40), Some(0), Some(800))
+    );
+    let truth = &run["llmbench"]["run"]["truth"];
+    assert_eq!(
+        (truth["chunks"].as_u64(), run["llmbench"]["run"]["client_error"]["source"].as_str()),
+        (Some(800), Some("measured"))
+    );
+    // A token a step: the gaps are those of the engine, whatever this machine is doing meanwhile.
+    let tpot = run["median_tpot_ms"].as_f64().unwrap();
+    assert!((4.0..=10.0).contains(&tpot), "{tpot}");
+    let (_, out, _) = load(&shell, url.trim(), &["--max-concurrency", "2", "--num-prompts", "10"]);
+    assert!(out.contains("by the server's stamps of this run"), "{out}");
+    let pid = rustix::process::Pid::from_child(&mock);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(mock.wait().unwrap().code(), Some(0));
 }

@@ -17,6 +17,14 @@ pub struct TooFewFiles {
     pub limit: u64,
 }
 
+/// Lets this process open as many files as its hard limit allows.
+pub fn raise() {
+    let mut limits = getrlimit(Resource::Nofile);
+    limits.current = limits.maximum;
+    // Where it is refused the limit stays as it was, and `make_room` tells if it is too low.
+    let _ = setrlimit(Resource::Nofile, limits);
+}
+
 /// Makes room for so many connections: the soft limit is raised as far as the hard one lets it.
 ///
 /// # Errors

@@ -34,7 +34,7 @@ const REFINEMENTS: u32 = 3;
 /// `llmbench calibrate`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  llmbench calibrate\n  llmbench calibrate --streams 100,500,1000 --seconds 10\n\nThe simulated server runs on this machine and shares its cores with the client, as\na real one would. `llmbench load` states the error that applies to each run.\n\nExit codes:\n    0  measured and kept in the cache folder\n    2  wrong arguments, or a limit of the system is too low\n  130  interrupted"
+    after_help = "Examples:\n  llmbench calibrate\n  llmbench calibrate --streams 100,500,1000 --seconds 10\n\nThe simulated server runs on this machine and shares its cores with the\nclient, as a real one would. `llmbench load` states the error that applies.\n\nExit codes:\n    0  measured and kept in the cache folder\n    2  wrong arguments, or a limit of the system is too low\n  130  interrupted"
 )]
 pub struct CalibrateArgs {
     /// Streams at a time: a list or a sweep [default: doubled until the error exceeds 1 ms, then refined].

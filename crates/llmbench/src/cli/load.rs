@@ -406,7 +406,10 @@ impl Plan {
 }
 
 fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wanted, Vec<String>), Failure> {
-    let needed = count.unwrap_or(POOL).saturating_mul(points.len()).saturating_mul(args.num_runs as usize);
+    let measured = count.unwrap_or(POOL).saturating_mul(args.num_runs as usize);
+    let each = measured.saturating_add(args.num_warmups as usize);
+    // And the one with which the server is looked at.
+    let needed = each.saturating_mul(points.len()).saturating_add(1);
     let random = |input, prefix, prefixes| {
         let range_ratio = args.random_range_ratio;
         Source::Random(RandomSpec { input, output: args.random_output_len, range_ratio, prefix, prefixes })
@@ -487,7 +490,8 @@ fn requests(plan: &Plan, backend: Backend, settings: &Settings, prompt: &ModelPr
 fn measure(plan: &Plan, bench: &Bench<'_>, output: &Output<'_>) -> Result<Vec<PointOutcome>, Failure> {
     let mut outcomes = Vec::new();
     // Each run goes on where the one before it ended, so that no request is one that the server has just seen.
-    let mut offset = 0;
+    // The first was sent when the server was looked at.
+    let mut offset = 1;
     for (index, &point) in plan.points.iter().enumerate() {
         let mut outcome = PointOutcome { point, runs: Vec::new() };
         offset += bench.warm_up(point, plan.warmups as usize, offset)?;

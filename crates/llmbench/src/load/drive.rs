@@ -72,6 +72,8 @@ impl Bench<'_> {
     /// Usage: the server is gone, or the system's limits are too low. Requests that fail are no error.
     pub fn measure(&self, point: Point, number: u32, offset: usize) -> Result<Measured, Failure> {
         let connections = if self.found.closes { 0 } else { point.connections() };
+        // An open loop without a cap may need more than can be known.
+        limits::raise();
         limits::make_room(point.connections()).map_err(Failure::usage)?;
         let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
         protocol.single_use = self.found.closes;

@@ -23,6 +23,7 @@ impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rate { rate, .. } => write!(f, "{rate} req/s"),
+            Self::Concurrency { users: 1 } => f.write_str("1 user"),
             Self::Concurrency { users } => write!(f, "{users} users"),
             Self::Trace { .. } => f.write_str("trace"),
         }

@@ -119,11 +119,11 @@ fn overview(points: &[PointOutcome]) -> Table {
         column("load", false, 0),
         column("req/s", true, 0),
         column("tok/s", true, 1),
-        column("TTFT p50 ms", true, 0),
-        column("TTFT p99 ms", true, 0),
-        column("TPOT p50 ms", true, 0),
-        column("gap p99 ms", true, 3),
-        column("E2E p50 ms", true, 2),
+        column("TTFT p50", true, 0),
+        column("TTFT p99", true, 0),
+        column("TPOT p50", true, 0),
+        column("gap p99", true, 3),
+        column("E2E p50", true, 2),
         column("good/s", true, 0),
         column("failed", true, 0),
         column("verdict", false, 0),
@@ -139,7 +139,7 @@ fn overview(points: &[PointOutcome]) -> Table {
         few if few < LEAST_RUNS => format!("Means of {few} runs; from {LEAST_RUNS} runs on there are intervals."),
         many => format!("Geometric means of {many} runs with 95% intervals (t, across runs)."),
     };
-    let from = "TTFT and E2E count from the time at which a request was due.".to_owned();
+    let from = "Times in ms. TTFT and E2E count from the time at which a request was due.".to_owned();
     Table { id: "load".to_owned(), title: String::new(), columns, rows, notes: vec![note, from] }
 }
 

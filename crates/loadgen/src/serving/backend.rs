@@ -222,8 +222,8 @@ pub enum BodyError {
 fn messages(request: &Value) -> Result<Map<String, Value>, BodyError> {
     let request = request.as_object().filter(|request| request.get("messages").is_some_and(Value::is_array));
     let mut body = request.ok_or(BodyError::NoMessages)?.clone();
-    // A dataset's own way of being answered is not what is measured.
-    for name in ["stream", "stream_options", "n"] {
+    // How a dataset wanted to be answered is not what is measured, and its model is not this server's.
+    for name in ["model", "stream", "stream_options", "n", "temperature", "max_completion_tokens"] {
         body.remove(name);
     }
     Ok(body)
@@ -279,6 +279,10 @@ mod tests {
         );
         let llama = body(Backend::LlamaCpp, Ask::Text("a"), &settings());
         assert_eq!((&llama["prompt"], &llama["n_predict"]), (&json!("a"), &json!(8)));
+        let bare = Settings { model: None, temperature: None, ..Settings::default() };
+        let request = json!({"model": "x", "messages": [], "temperature": 0.7});
+        let chat = body(Backend::OpenAiChat, Ask::Messages(&request), &bare);
+        assert_eq!((chat.get("model"), chat.get("temperature")), (None, None), "the server decides");
         let text = Backend::OpenAiChat.body(&Ask::Text("a"), &settings()).unwrap_err();
         assert_eq!(text.to_string(), "the backend openai-chat takes no text: choose another --backend");
         assert_eq!(Backend::OpenAiChat.body(&Ask::Messages(&json!({})), &settings()), Err(BodyError::NoMessages));

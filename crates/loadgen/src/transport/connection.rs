@@ -219,8 +219,14 @@ impl Connection {
             tls.write(&self.head)?;
             tls.write(payload)?;
             tls.waiting.push(id);
-            if self.is_open && !tls.is_handshaking() {
-                self.push_sealed()?;
+            let before = self.written;
+            if self.is_open
+                && !tls.is_handshaking()
+                && let Err(error) = self.push_sealed()
+                // Once a byte is out, the request is not sent again: reading will find the connection lost.
+                && self.written == before
+            {
+                return Err(error);
             }
             let sent = self.flushed.iter().position(|(of, _)| *of == id);
             return Ok(sent.map(|at| self.flushed.swap_remove(at).1));
