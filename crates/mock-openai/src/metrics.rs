@@ -63,8 +63,8 @@ pub struct Metrics {
     refused: AtomicU64,
     /// How late the engine's thread was at the end of a step.
     step_late: Histogram,
-    /// Connections that were refused because the process may open no more files.
-    pub connections_refused: AtomicU64,
+    /// Pauses in accepting connections because the process may open no more files.
+    pub accepts_paused: AtomicU64,
 }
 
 impl Metrics {
@@ -146,9 +146,9 @@ impl Metrics {
             ("vllm:num_preemptions_total", "Sequences put back for want of KV blocks.", counts.preemptions),
             ("mock:steps_total", "Steps of the engine.", counts.steps),
             (
-                "mock:connections_refused_total",
-                "Connections refused for want of files.",
-                total(&self.connections_refused),
+                "mock:accepts_paused_total",
+                "Pauses in accepting connections, for want of files.",
+                total(&self.accepts_paused),
             ),
         ] {
             family(name, "counter", what, &mut out);

@@ -181,6 +181,11 @@ fn wrong_requests_get_the_field_s_errors() {
     client.send(b"hello\r\n\r\n");
     assert_eq!(client.answer().unwrap().status, 400);
     assert!(client.answer().is_none());
+    // A client that is still sending reads why it need not.
+    let mut client = Client::connect(&server);
+    client.send(b"POST /v1/completions HTTP/1.1\r\ncontent-length: 10000000000\r\n\r\n");
+    client.send(&[b' '; 1 << 20]);
+    assert_eq!(client.answer().unwrap().status, 413);
     // A refusal leaves no trace in the engine.
     assert_eq!((server.counts().steps, server.counts().running), (0, 0));
 }
@@ -216,6 +221,11 @@ fn a_connection_serves_one_request_after_the_other_however_they_come() {
     }
     client.send(b"0\r\n\r\n");
     assert_eq!(client.answer().unwrap().chunks().len(), 3);
+    // Many that are refused one after the other.
+    client.send(&common::request("/v1/completions", "", r#"{"prompt":""}"#).repeat(3_000));
+    for _ in 0..3_000 {
+        assert_eq!(client.answer().unwrap().status, 400);
+    }
     // The last request of a connection, and one of HTTP/1.0.
     client.post("/v1/completions", "connection: close\r\n", &body);
     let answer = client.answer().unwrap();

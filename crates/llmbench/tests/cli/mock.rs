@@ -49,6 +49,33 @@ fn a_unix_socket_is_removed_at_the_end() {
     assert!(!shell.path("m.sock").exists());
 }
 
+/// The limit of open files is reached: clients wait, and nothing ends.
+#[test]
+fn more_clients_than_files() {
+    let shell = Shell::new();
+    let script = format!("ulimit -n 40 && exec {} mock --port 0 --step-ms 1", env!("CARGO_BIN_EXE_llmbench"));
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", &script]).env("HOME", shell.path("home")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("http://").unwrap();
+    let mut streams: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let health = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+        let mut bytes = [0; 1000];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(bytes[..count].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes[..count]));
+    };
+    health(&mut streams[0]);
+    // Most leave, and the last gets its turn.
+    streams.drain(..70);
+    health(streams.last_mut().unwrap());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(code(&child.wait_with_output().unwrap()), 0);
+}
+
 #[test]
 fn what_cannot_be_served_is_said_in_a_sentence() {
     let shell = Shell::new();

@@ -17,6 +17,8 @@ pub(super) struct Connection {
     pub answer: Option<Box<Answer>>,
     /// To be closed when all is written, whatever comes.
     pub closing: bool,
+    /// Closed only then, so that a client that is still sending reads its answer: a close with bytes unread is a reset.
+    pub lingers_until_ns: Option<u64>,
     /// Whether the poller waits for room to write.
     pub watched_for_room: bool,
     /// The earliest timer that is set for it.
@@ -32,6 +34,7 @@ impl Connection {
             outbox: Outbox::default(),
             answer: None,
             closing: false,
+            lingers_until_ns: None,
             watched_for_room: false,
             timer_ns: None,
         }
@@ -42,7 +45,7 @@ impl Connection {
         let extra = self.answer.as_ref().and_then(|answer| answer.extra_ns);
         // An endless answer goes on when what it wrote is gone.
         match self.outbox.is_empty() {
-            true => extra,
+            true => extra.or(self.lingers_until_ns),
             false => self.outbox.next_ns(),
         }
     }

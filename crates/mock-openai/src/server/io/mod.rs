@@ -30,6 +30,12 @@ const MAILBOX: u64 = u64::MAX - 2;
 /// Bytes of one read.
 const READ: usize = 64 << 10;
 
+/// Messages that are done before the sockets are looked at again: some 100 chunks, under a millisecond.
+const BETWEEN_LOOKS: u32 = 100;
+
+/// How long a client that was refused within its request may go on sending before its connection is closed, ns.
+const LINGER_NS: u64 = 1_000_000_000;
+
 /// For how long no connection is accepted when the process may open no more files, ns.
 const PAUSE_NS: u64 = 50_000_000;
 
@@ -109,7 +115,10 @@ impl Io {
         let mut messages = std::mem::take(&mut self.messages);
         self.shared.to_io[self.number].take(&mut messages);
         let mut tokens = 0;
-        for message in messages.drain(..) {
+        for (number, message) in (1..).zip(messages.drain(..)) {
+            if number % BETWEEN_LOOKS == 0 {
+                self.glance();
+            }
             match message {
                 ToIo::Connection(socket) => self.add(socket),
                 ToIo::Made(made) => self.made(*made),
@@ -123,6 +132,22 @@ impl Io {
         }
         self.shared.metrics.generated(tokens);
         self.messages = messages;
+    }
+
+    /// Reads what has come, between the writes of a step: a request that comes while a thousand chunks go out is not late for that.
+    fn glance(&mut self) {
+        let mut ready: Vec<Ready> = Vec::new();
+        // An error comes again at the next wait, which tells it.
+        if self.poller.wait(now_ns(), 0, &mut ready).is_ok() {
+            for one in ready {
+                match one.token {
+                    // What is in the mailbox comes after what is being done.
+                    MAILBOX => {}
+                    LISTENER => self.accept(),
+                    _ => self.look(one),
+                }
+            }
+        }
     }
 
     /// The request of this tag, if it is still there.
@@ -182,7 +207,7 @@ impl Io {
                 Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                     // Neither this connection nor the next can be taken up: it would only be tried over and over.
                     Some(Errno::MFILE | Errno::NFILE) => {
-                        self.shared.metrics.connections_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        self.shared.metrics.accepts_paused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         let _ = self.poller.remove(listener.as_fd(), LISTENER);
                         self.paused_until_ns = Some(now_ns() + PAUSE_NS);
                         break;
@@ -241,11 +266,14 @@ impl Io {
             Ok((_, 0)) => self.lose(index),
             Ok((_, count)) => {
                 let at_ns = now_ns();
+                if connection.closing {
+                    return;
+                }
                 connection.reader.push(&self.buffer[..count]);
                 let most = self.shared.config.largest_body + (1 << 20);
                 if connection.reader.held() > most {
                     self.lose(index);
-                } else if connection.answer.is_none() && !connection.closing {
+                } else if connection.answer.is_none() {
                     self.take_requests(index, at_ns);
                 }
             }
@@ -322,7 +350,10 @@ impl Io {
                     return self.remove(index);
                 }
                 Some((_, End::Close)) => return self.remove(index),
-                _ if connection.closing => return self.remove(index),
+                _ if connection.closing => match connection.lingers_until_ns {
+                    Some(until) if now_ns() < until => return self.wait_for(index),
+                    _ => return self.remove(index),
+                },
                 _ => {}
             }
             if connection.reader.held() == 0 {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use netpoll::now_ns;
 use serde_json::json;
 
-use super::Io;
+use super::{Io, LINGER_NS};
 use crate::api::{Api, Ask, BadBody, Route, Voice, route};
 use crate::fault::{Fault, NO_HTTP, refusal};
 use crate::http::{Head, Next, Reply, Request};
@@ -46,6 +46,7 @@ impl Io {
                     at_ns = now_ns();
                 }
                 Err(rejected) => {
+                    connection.lingers_until_ns = Some(now_ns() + LINGER_NS);
                     self.reply(index, &Reply::error(rejected.status, &rejected.message), false);
                     return;
                 }
@@ -219,6 +220,8 @@ impl Io {
         // Its client may be gone.
         if self.answer(made.request).is_some() {
             self.prepared(index, made, now_ns());
+            // It may have been refused, and the next may be there.
+            self.settle(index);
         }
     }
 
@@ -241,9 +244,9 @@ impl Io {
             Err(reply) => {
                 let Some(answer) = connection.answer.take() else { return };
                 let keep_alive = answer.end_of_complete() == End::Keep;
+                let reply = reply.with("x-request-id", answer.truth.id.clone());
                 self.refused(answer.truth);
                 self.reply(index, &reply, keep_alive);
-                self.settle(index);
             }
         }
     }
