@@ -192,7 +192,7 @@ fn a_point_whose_client_was_late_is_invalid_and_no_part_of_the_finding() {
     let result = only(&results);
     let invalid: Vec<&Record> = results.records.iter().filter(|record| record.status == Status::Invalid).collect();
     assert!(!invalid.is_empty() && invalid.iter().all(|record| record.cell_id.contains("concurrency=400")));
-    assert!(invalid[0].error.as_ref().unwrap().contains("97%"), "{:?}", invalid[0].error);
+    assert!(invalid[0].error.as_ref().unwrap().contains("97.0%"), "{:?}", invalid[0].error);
     assert!(
         result.findings[0].sentence.starts_with("From 1 to 20 requests at once"),
         "{}",
@@ -215,7 +215,7 @@ fn answers_that_nobody_counted_are_noticed() {
     });
     let warnings = &only(&results).warnings;
     let little: Vec<&String> = warnings.iter().filter(|warning| warning.contains("Little's law")).collect();
-    assert!(little.len() == 1 && little[0].contains("concurrency=20") && little[0].contains("80%"), "{little:?}");
+    assert!(little.len() == 1 && little[0].contains("concurrency=20") && little[0].contains("80.0%"), "{little:?}");
 }
 
 /// A cache that is worth 4 times alone and `high` times at 20 at once.

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::metrics::Metrics;
@@ -35,6 +36,7 @@ pub struct Sidecar {
     endpoint: Endpoint,
     state: Arc<State>,
     connections: Arc<Connections>,
+    accepting: Option<JoinHandle<()>>,
     drain: watch::Sender<bool>,
 }
 
@@ -87,8 +89,8 @@ impl Sidecar {
         });
         let connections = Arc::new(Connections::default());
         let (drain, draining) = watch::channel(false);
-        runtime.spawn(accept(listener, Arc::clone(&state), Arc::clone(&connections), draining));
-        Ok(Self { runtime: Some(runtime), endpoint, state, connections, drain })
+        let accepting = runtime.spawn(accept(listener, Arc::clone(&state), Arc::clone(&connections), draining));
+        Ok(Self { runtime: Some(runtime), endpoint, state, connections, accepting: Some(accepting), drain })
     }
 
     /// Where it listens, with the port that it has.
@@ -108,7 +110,12 @@ impl Sidecar {
         let _ = self.drain.send(true);
         let Some(runtime) = self.runtime.take() else { return Drained::Completely };
         let connections = Arc::clone(&self.connections);
+        let accepting = self.accepting.take();
         let all_gone = async move {
+            // It closes the socket, after which no connection comes in uncounted; it ends at once and in no other way.
+            if let Some(accepting) = accepting {
+                let _ = accepting.await;
+            }
             loop {
                 let gone = connections.idle.notified();
                 if connections.open.load(SeqCst) == 0 {
