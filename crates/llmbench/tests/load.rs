@@ -343,3 +343,12 @@ fn load_on_the_simulated_server() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(mock.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    let output =
+        Shell::new().output(&["load", "--base-url", "http://me:hunter2@localhost:1", "--max-concurrency", "1"]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(!err.contains("hunter2") && err.contains("--api-key-env"), "{err}");
+}

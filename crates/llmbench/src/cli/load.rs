@@ -41,8 +41,9 @@ const TIMESTAMP: i64 = 1_767_225_600;
 )]
 pub struct LoadArgs {
     /// The server: http://host:port, https://host or unix:/path/of/socket.
+    // Read later: clap repeats a value that it refuses, and an address can hold a password.
     #[arg(long, value_name = "URL")]
-    pub base_url: Target,
+    pub base_url: String,
 
     /// Its API: openai-chat, openai (completions), sglang, llama.cpp.
     #[arg(long, value_name = "NAME", default_value = "openai-chat")]
@@ -277,7 +278,7 @@ fn burstiness(text: &str) -> Result<f64, String> {
 pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     let plan = Plan::of(args)?;
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
-    let access = access(args);
+    let access = access(args)?;
     let (name, models) = model_name(&access, args.model_name.as_deref())?;
     let settings = Settings { model: name, ..plan.settings.clone() };
     let cache = cache::root().map_err(Failure::usage)?;
@@ -292,7 +293,7 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         backend: args.backend.name().to_owned(),
         model: found.model.clone(),
         tokenizer: args.model.clone(),
-        base_url: args.base_url.to_string(),
+        base_url: access.target.to_string(),
         workload: requests.name.clone(),
         num_prompts: plan.extent.count,
         burstiness: args.burstiness,
@@ -468,14 +469,15 @@ fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wa
     Ok((Wanted { source, form, by_turns: args.by_turns, think_ns, pool: pool.max(1), seed: args.seed }, notes))
 }
 
-fn access(args: &LoadArgs) -> Access {
-    Access {
-        target: args.base_url.clone(),
+fn access(args: &LoadArgs) -> Result<Access, Failure> {
+    let target: Target = args.base_url.parse().map_err(Failure::usage)?;
+    Ok(Access {
+        target,
         backend: args.backend,
         key: std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty()),
         key_var: args.api_key_env.clone(),
         timeout_ns: (args.timeout * 1e9) as u64,
-    }
+    })
 }
 
 fn requests(plan: &Plan, backend: Backend, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
