@@ -187,7 +187,7 @@ fn an_extension_that_switches_the_gil_back_on_is_a_loud_warning() {
         words.contains("switched back on by tiktoken (its module tiktoken._tiktoken); threads take turns"),
         "{text}"
     );
-    assert!(words.contains("free-threaded BACK ON yes no 1 of 12"), "{text}");
+    assert!(words.contains("free-threaded BACK ON yes no 1 of 13"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 
     let output = home.run(&["--json", named[0], named[1]]);
