@@ -22,6 +22,7 @@ pub mod lateness;
 pub mod limits;
 pub mod outcome;
 pub mod proctree;
+pub mod rate_search;
 pub mod serving;
 pub mod summary;
 pub mod transport;

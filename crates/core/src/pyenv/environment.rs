@@ -198,9 +198,8 @@ impl Maker<'_> {
         venv.args(["venv", "--no-progress", "--no-project", "--python"]).arg(&self.interpreter.path).arg(self.dir);
         self.run("uv", venv, &mut |_| {})?;
         let lock = self.write_lock()?;
-        let mut install = child::command(uv);
-        install.args(["pip", "install", "--no-progress", "--require-hashes", "--only-binary", ":all:", "--python"]);
-        install.arg(self.dir.join("bin/python")).arg("-r").arg(lock);
+        let mut install = uv_install(uv, &self.dir.join("bin/python"));
+        install.arg("-r").arg(lock);
         self.install("uv", install, progress)
     }
 
@@ -211,12 +210,8 @@ impl Maker<'_> {
         venv.args(["-I", "-m", "venv"]).arg(self.dir);
         self.run("venv", venv, &mut |_| {})?;
         let lock = self.write_lock()?;
-        let mut install = child::command(self.dir.join("bin/python"));
-        install.args(["-I", "-m", "pip", "install", "--require-hashes", "--no-input", "--disable-pip-version-check"]);
-        // pip speaks of the network only when it tries again, so it is told to, whatever its settings say.
-        install
-            .args(["--no-color", "--progress-bar", "off", "--retries", "3", "--only-binary", ":all:", "-r"])
-            .arg(lock);
+        let mut install = pip_install(&self.dir.join("bin/python"));
+        install.arg("-r").arg(lock);
         self.install("pip", install, progress)
     }
 
@@ -265,6 +260,23 @@ impl Maker<'_> {
         cache::write_atomically(&path, self.lock.as_bytes())?;
         Ok(path)
     }
+}
+
+/// `uv`, about to install wheels with hashes for an interpreter.
+pub(super) fn uv_install(uv: &Path, python: &Path) -> Command {
+    let mut install = child::command(uv);
+    install.args(["pip", "install", "--no-progress", "--require-hashes", "--only-binary", ":all:", "--python"]);
+    install.arg(python);
+    install
+}
+
+/// `pip` of an interpreter, about to do the same.
+pub(super) fn pip_install(python: &Path) -> Command {
+    let mut install = child::command(python);
+    install.args(["-I", "-m", "pip", "install", "--require-hashes", "--no-input", "--disable-pip-version-check"]);
+    // pip speaks of the network only when it tries again, so it is told to, whatever its settings say.
+    install.args(["--no-color", "--progress-bar", "off", "--retries", "3", "--only-binary", ":all:"]);
+    install
 }
 
 /// Where another tool may do better.

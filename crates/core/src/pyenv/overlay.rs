@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::environment::{Maker, Marker, planned, worth_another_tool};
-use super::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter, child};
+use super::environment::{Maker, Marker, pip_install, planned, uv_install, worth_another_tool};
+use super::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter};
 use crate::cache::CacheError;
 
 /// A folder of packages that a process puts behind those of its environment.
@@ -46,19 +46,16 @@ fn make(maker: &Maker, environment: &Environment, progress: &mut dyn FnMut(EnvPr
     let has_pip = environment.dir.join("bin/pip").exists();
     if let Some(uv) = &maker.options.uv {
         let lock = empty(maker)?;
-        let mut install = child::command(uv);
-        install.args(["pip", "install", "--no-progress", "--require-hashes", "--only-binary", ":all:", "--python"]);
-        install.arg(&environment.python).arg("--target").arg(maker.dir).arg("-r").arg(lock);
+        let mut install = uv_install(uv, &environment.python);
+        install.arg("--target").arg(maker.dir).arg("-r").arg(lock);
         match maker.install("uv", install, progress) {
             Err(e) if worth_another_tool(&e) && has_pip => tracing::info!("{e}; trying pip"),
             outcome => return outcome,
         }
     }
     let lock = empty(maker)?;
-    let mut install = child::command(&environment.python);
-    install.args(["-I", "-m", "pip", "install", "--require-hashes", "--no-input", "--disable-pip-version-check"]);
-    install.args(["--no-color", "--progress-bar", "off", "--retries", "3", "--only-binary", ":all:", "--target"]);
-    install.arg(maker.dir).arg("-r").arg(lock);
+    let mut install = pip_install(&environment.python);
+    install.arg("--target").arg(maker.dir).arg("-r").arg(lock);
     maker.install("pip", install, progress)
 }
 

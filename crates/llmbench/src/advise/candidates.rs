@@ -193,11 +193,9 @@ impl Parts<'_> {
             Way::ServerProcesses => {
                 // HTTP costs the server before and after.
                 let front = self.front(Cost { ns: over.front.ns + over.http.ns, origin: over.http.origin });
-                let balance = match self.model.busiest_share {
-                    Some((processes, share)) if processes == cores => {
-                        Balance::Uneven { busiest_permille: (share * 1000.0).round() as u32, seed: 1 }
-                    }
-                    _ => Balance::Connections { connections: HTTP_CONNECTIONS, seed: 1 },
+                let balance = match self.model.busiest_share.get(&cores) {
+                    Some(share) => Balance::Uneven { busiest_permille: (share * 1000.0).round() as u32, seed: 1 },
+                    None => Balance::Connections { connections: HTTP_CONNECTIONS, seed: 1 },
                 };
                 let layout = Layout::Replicas { replicas: cores, balance };
                 (layout, join([front.read, self.parse()]), vec![part(cores, all)], front.write)

@@ -284,11 +284,15 @@ fn away_note(model: &Model) -> Option<String> {
 
 /// None where it was not measured.
 fn uneven_note(model: &Model) -> Option<String> {
-    let (processes, share) = model.busiest_share.filter(|(processes, _)| *processes > 1)?;
-    Some(format!(
-        "{processes} server processes on one port: the busiest got {} of the requests in the run, and does here.",
-        format::percent(share)
-    ))
+    let several = model.busiest_share.iter().filter(|(processes, _)| **processes > 1);
+    let words: Vec<String> =
+        several.map(|(processes, share)| format!("of {processes} {}", format::percent(*share))).collect();
+    (!words.is_empty()).then(|| {
+        format!(
+            "Server processes on one port: the busiest {} of the requests, as counted in the run.",
+            words.join(", ")
+        )
+    })
 }
 
 fn hold_word(origin: Origin) -> &'static str {

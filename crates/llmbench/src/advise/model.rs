@@ -82,8 +82,8 @@ pub struct Model {
     /// Time of a request that meets no other, in which nobody works on it, ns: threads and processes that wake up, sockets. What
     /// a measured lone request took beyond the work.
     pub away: BTreeMap<Way, f64>,
-    /// Of server processes on one port: how many, and the share of the busiest.
-    pub busiest_share: Option<(usize, f64)>,
+    /// Of so many server processes on one port: the share of the requests that the busiest got.
+    pub busiest_share: BTreeMap<usize, f64>,
     /// How service times scatter around their mean, Python and Rust.
     pub python: Served,
     pub native: Served,
@@ -235,15 +235,13 @@ impl Paths {
 }
 
 /// How unevenly processes on one port shared the requests, under open-loop load.
-fn busiest_share(evidence: &Evidence) -> Option<(usize, f64)> {
-    let way = Way::ServerProcesses.measured_as()?;
-    let cells = evidence.served(way);
-    let processes = cells.first()?.op.threads;
-    let shares = cells
-        .iter()
-        .filter(|cell| cell.op.threads == processes && word(&cell.axes, "load") != "capacity")
-        .filter_map(|cell| evidence.reading(cell, "busiest_process_share"));
-    Some((processes as usize, mean(shares)?))
+fn busiest_share(evidence: &Evidence) -> BTreeMap<usize, f64> {
+    let cells = Way::ServerProcesses.measured_as().map(|strategy| evidence.served(strategy)).unwrap_or_default();
+    let mut shares: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for cell in cells.into_iter().filter(|cell| word(&cell.axes, "load") != "capacity") {
+        shares.entry(cell.op.threads as usize).or_default().extend(evidence.reading(cell, "busiest_process_share"));
+    }
+    shares.into_iter().filter_map(|(processes, shares)| Some((processes, mean(shares.into_iter())?))).collect()
 }
 
 fn named((op, engine, call_path): Path, subject: &str) -> String {

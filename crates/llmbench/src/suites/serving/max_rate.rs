@@ -6,10 +6,11 @@ use llmbench_core::record::{
     ExperimentResult, Figure, FigureKind, Finding, Point as Mark, Record, Row, Series, Status, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
+use loadgen::rate_search::Found;
 use serde_json::json;
 
 use super::asking::{self, Load, Point, STAGE};
-use super::bisection::{Found, across_runs, replicas};
+use super::bisection::{across_runs, replicas};
 use crate::format;
 use crate::suites::preprocessing::cells;
 use crate::suites::preprocessing::rows::{self, Rows};
@@ -76,7 +77,7 @@ impl Experiment for MaxRate {
         }
         result.figures = figure(input, &cells).into_iter().collect();
         result.warnings = asking::warnings(input);
-        result.warnings.extend(cells.iter().filter_map(|cell| late_tries(input, cell)));
+        result.warnings.extend(cells.iter().filter_map(|cell| late_warning(input, cell)));
         asking::mark(input, &mut result);
         (result, rows.records)
     }
@@ -100,8 +101,12 @@ fn found(input: &AnalysisInput, cell: &Cell) -> Vec<Found> {
 }
 
 /// Tries that failed while the client itself was late: they may have failed for its sake.
-fn late_tries(input: &AnalysisInput, cell: &Cell) -> Option<String> {
-    let late: f64 = input.measurements.reading_values(&cell.id, "invalid_tries").values().sum();
+fn late_tries(input: &AnalysisInput, cell: &Cell) -> f64 {
+    input.measurements.reading_values(&cell.id, "invalid_tries").values().sum()
+}
+
+fn late_warning(input: &AnalysisInput, cell: &Cell) -> Option<String> {
+    let late = late_tries(input, cell);
     (late > 0.0).then(|| {
         format!(
             "{}: in {late:.0} tries that did not hold, the client itself was late or saturated: the rate may be higher than what was found. Give the \
@@ -218,7 +223,16 @@ fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding
                     rows.push(cell, STAGE, "cost_per_million", "USD", cost);
                 }
             }
-            Some(finding(input, Support::Supported, claim, sentence, vec![cell.id.clone()]))
+            let late = late_tries(input, cell);
+            let support = if late > 0.0 {
+                sentence.push_str(&format!(
+                    " Not sure: in {late:.0} tries that did not hold the client itself was late, so it may be more."
+                ));
+                Support::Inconclusive
+            } else {
+                Support::Supported
+            };
+            Some(finding(input, support, claim, sentence, vec![cell.id.clone()]))
         }
         Err(StatsError::BadValue { index, .. }) => {
             let sentence = match found.get(index)? {

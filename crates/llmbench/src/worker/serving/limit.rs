@@ -2,10 +2,10 @@
 
 use llmbench_core::plan::RateSearch;
 use llmbench_core::protocol::Sample;
+use loadgen::rate_search::{Bounds, Found, Search, Step};
 
 use super::drive::{Drive, Stretch};
 use super::level::{Level, holds};
-use crate::suites::serving::bisection::{Bounds, Found, Search, Step};
 use crate::worker::driving::Refusal;
 
 /// Least requests of a stretch: a percentile p needs some beyond it.
