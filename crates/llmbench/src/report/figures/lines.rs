@@ -12,6 +12,8 @@ use super::theme::Ink;
 const HEIGHT: f64 = 330.0;
 /// Between the names of two lines.
 const PITCH: f64 = 15.0;
+/// Letters of a value that somebody chose for an axis (`100,000`); a measured one has more.
+const LONGEST_VALUE: usize = 7;
 /// Between two series at one value, at most.
 const STEP: f64 = 4.0;
 /// The key before a name: the marker of its line.
@@ -75,9 +77,10 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     // Room for the series that stand beside the first and the last value.
     let aside = STEP * figure.series.len() as f64 / 2.0 + 2.0;
     let x = Scale::around(&xs, figure.x.log, left + aside, right - aside);
-    // Many different values are a continuum, for which round ticks read better than the values.
-    let x_ticks: Vec<(f64, String)> =
-        if xs.len() <= 12 { xs.iter().map(|v| (*v, scale::plain(*v))).collect() } else { x.ticks(8) };
+    // Many different values are a continuum, and so are measured ones: round ticks read better than the values.
+    let values: Vec<(f64, String)> = xs.iter().map(|v| (*v, scale::plain(*v))).collect();
+    let were_chosen = values.len() <= 12 && values.iter().all(|(_, label)| label.chars().count() <= LONGEST_VALUE);
+    let x_ticks = if were_chosen { values } else { x.ticks(8) };
     sheet.vertical_axis(&y, &y_ticks, left, right);
     sheet.horizontal_axis(&x, &x_ticks, bottom - 1.0, bottom);
     sheet.canvas.line((left, bottom), (right, bottom), Ink::Axis, 1.0);

@@ -311,7 +311,7 @@ fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure>
                 Some(present::point(rate.point, &latency, 1e-6))
             })
             .collect();
-        Series { name: name.to_owned(), points, reference: open }
+        Series { name: name.to_owned(), points, reference: false }
     };
     let mut series = vec![
         line("p50, closed loop", false, "ttft_p50_ns", 1.0),
