@@ -172,6 +172,11 @@ pub fn warnings(input: &AnalysisInput) -> Vec<String> {
              the client cores of its own, or ask for less at once."
         ));
     }
+    if input.cells().any(|cell| !input.measurements.reading_values(&cell.id, "single_use").is_empty()) {
+        warnings.push(
+            "The server closes connections that it said it would keep: each request opened its own, and its latency holds that.".to_owned(),
+        );
+    }
     for cell in input.cells().filter(|cell| cell.twin_of.is_none()) {
         let failed = input.measurements.reading_values(&cell.id, "failed").values().sum::<f64>();
         let sent = input.measurements.reading_values(&cell.id, "requests").values().sum::<f64>();

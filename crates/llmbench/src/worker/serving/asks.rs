@@ -100,12 +100,7 @@ impl Pool {
     /// # Errors
     /// The backend does not take this form.
     pub fn sessions(&self, way: &Way, model: Option<&str>, count: usize, stretch: u64) -> Result<Vec<Session>, String> {
-        let settings = Settings {
-            model: model.map(str::to_owned),
-            max_tokens: Some(way.output_tokens),
-            ignore_eos: way.output_tokens > 1,
-            ..Settings::default()
-        };
+        let settings = settings(way, model);
         let count = if way.unique { count.max(1) } else { self.requests.len() };
         let (mut sessions, mut bytes) = (Vec::with_capacity(count), 0);
         for index in 0..count {
@@ -118,6 +113,14 @@ impl Pool {
             }
         }
         Ok(sessions)
+    }
+
+    /// A request that no stretch sends: it begins with a mark of its own.
+    ///
+    /// # Errors
+    /// As of [`Pool::sessions`].
+    pub fn probe(&self, way: &Way, model: Option<&str>, mark: u64) -> Result<Vec<u8>, String> {
+        self.body(way, &settings(way, model), 0, Some(&format!("[{mark:x}] ")))
     }
 
     fn body(&self, way: &Way, settings: &Settings, index: usize, mark: Option<&str>) -> Result<Vec<u8>, String> {
@@ -143,6 +146,15 @@ impl Pool {
             }
         };
         made.map_err(|error| error.to_string())
+    }
+}
+
+fn settings(way: &Way, model: Option<&str>) -> Settings {
+    Settings {
+        model: model.map(str::to_owned),
+        max_tokens: Some(way.output_tokens),
+        ignore_eos: way.output_tokens > 1,
+        ..Settings::default()
     }
 }
 

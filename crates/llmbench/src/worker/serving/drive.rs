@@ -62,6 +62,8 @@ pub struct Stretch {
     in_flight: f64,
     /// Tokens found in the prefix cache over tokens looked for, where the server counts them.
     hit_rate: Option<f64>,
+    /// Each request opened a connection of its own, because the server closes those that it said it would keep.
+    single_use: bool,
 }
 
 impl Drive<'_> {
@@ -151,7 +153,11 @@ impl Drive<'_> {
         let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
-        let protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
+        let probe = self.pool.probe(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
+        let mut protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
+        protocol.single_use = server.closes(self.way.backend, &probe)?;
+        let connections = if protocol.single_use { 0 } else { connections };
+        let single_use = protocol.single_use;
         let sockets = Sockets::to_server(&server.target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
         let page_before = self.page();
@@ -171,7 +177,7 @@ impl Drive<'_> {
             .map(|(before, after)| after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / figures.completed as f64);
         let in_flight = in_flight(&run.records, run.start_ns, run.start_ns + run.duration_ns);
         let hit_rate = page_before.zip(page_after).and_then(|(before, after)| hit_rate(&before, &after));
-        Ok(Stretch { run, figures, lateness, verdict, server_cpu_ns, in_flight, hit_rate })
+        Ok(Stretch { run, figures, lateness, verdict, server_cpu_ns, in_flight, hit_rate, single_use })
     }
 
     /// The server's counters; none where it has no such page.
@@ -273,6 +279,9 @@ impl Stretch {
         read("generator_share", run.usage.share());
         if let Some(error) = measured_error(run) {
             read("client_error_p99_ns", error.p99_ns as f64);
+        }
+        if self.single_use {
+            read("single_use", 1.0);
         }
         if let Some(rate) = self.hit_rate {
             read("hit_rate", rate);
