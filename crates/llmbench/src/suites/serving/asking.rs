@@ -186,18 +186,27 @@ pub fn warnings(input: &AnalysisInput) -> Vec<String> {
                 cell.id
             ));
         }
-        let ratios = little(input, cell);
+        let (ratios, edge) = (little(input, cell), edge(input, cell));
         if let Some(worst) = ratios.values().copied().max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()))
-            && (worst - 1.0).abs() > knee::LITTLE_TOLERANCE
+            && (worst - 1.0).abs() > knee::LITTLE_TOLERANCE + edge
         {
             warnings.push(format!(
-                "{}: throughput times response time is {} of the requests under way (Little's law): something was counted wrong.",
+                "{}: throughput times response time is {} of the requests under way (Little's law), and the ends of the stretch explain no more than {}: something was counted wrong.",
                 cell.id,
-                format::percent(worst)
+                format::percent(worst),
+                format::percent(edge)
             ));
         }
     }
     warnings
+}
+
+/// How far Little's ratio may be off because a stretch ends: requests that are under way at its ends count with a part of their time
+/// only. The largest of the runs.
+fn edge(input: &AnalysisInput, cell: &Cell) -> f64 {
+    let of = |name: &str| input.measurements.reading_values(&cell.id, name);
+    let requests = of("requests");
+    of("in_flight").into_iter().filter_map(|(run, n)| Some(n / requests.get(&run)?.max(1.0))).fold(0.0, f64::max)
 }
 
 /// Little's ratio by run.

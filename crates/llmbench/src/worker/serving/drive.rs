@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use llmbench_core::protocol::{LoadOrder, Sample};
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
-use loadgen::capacity::search;
+use loadgen::capacity::{MOST_FAILED, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
 use loadgen::proctree::process_tree;
@@ -108,10 +108,14 @@ impl Drive<'_> {
     }
 
     /// Closed loop over concurrency 1, 2, 4, … to the plateau of throughput.
+    ///
+    /// Where the client was late at every point, their throughput is shown all the same, and the sample says why it is INVALID.
     fn plateau(&self, span_ns: u64) -> Result<Sample, Refusal> {
+        let mut reasons = Vec::new();
         let found = search(MOST_AT_ONCE, |concurrency| {
             let stretch = self.closed(concurrency, span_ns)?;
             let throughput = stretch.figures.request_throughput;
+            reasons.extend(stretch.verdict.reasons.iter().copied());
             Ok::<_, Refusal>(loadgen::capacity::Point {
                 concurrency,
                 throughput,
@@ -119,17 +123,29 @@ impl Drive<'_> {
                 valid: stretch.verdict.is_valid(),
             })
         })?;
-        let (Some(plateau), Some(knee)) = (found.plateau, found.knee) else {
-            return Err(Refusal::failed("no point of the closed loop could be used to find the plateau"));
-        };
+        let answered = found.points.iter().filter(|point| point.failed <= MOST_FAILED);
+        let best = answered.max_by(|a, b| a.throughput.total_cmp(&b.throughput));
+        let usable = found.plateau.zip(found.knee);
+        let (plateau, knee) = usable
+            .or(best.map(|point| (point.throughput, point.concurrency)))
+            .ok_or_else(|| Refusal::failed("requests failed at every number of requests at once"))?;
         // As many calls as the plateau's rate makes in a span: the sample's time of a call is the rate's inverse.
         let calls = ((plateau * span_ns as f64 / 1e9).round() as u64).max(1);
         let length = (calls as f64 / plateau * 1e9).round() as u64;
-        let readings = BTreeMap::from([
+        let mut readings = BTreeMap::from([
             ("concurrency".to_owned(), knee as f64),
             ("throughput_per_s".to_owned(), plateau),
             ("points".to_owned(), found.points.len() as f64),
+            ("valid".to_owned(), f64::from(u8::from(usable.is_some()))),
         ]);
+        if usable.is_none() {
+            readings.extend(reasons.iter().map(|reason| (reason_name(*reason).to_owned(), 1.0)));
+            let errors = reasons.iter().filter_map(|reason| match reason {
+                Reason::ClientError { p99_ns, .. } => Some(*p99_ns as f64),
+                _ => None,
+            });
+            readings.extend(errors.reduce(f64::max).map(|worst| ("client_error_p99_ns".to_owned(), worst)));
+        }
         Ok(Sample { start_ns: 0, end_ns: length.max(1), calls, readings, ..Sample::default() })
     }
 
