@@ -19,6 +19,9 @@ use crate::suites::settings::{ExperimentSettings, PlanContext};
 use crate::suites::{AnalysisInput, Experiment};
 use crate::worker::serving::Level;
 
+/// Upper over lower bound of a rate that is still called known. Beyond it nobody should buy servers by it.
+const WIDEST: f64 = 2.0;
+
 /// The experiment.
 pub struct MaxRate;
 
@@ -195,6 +198,13 @@ fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding
             let rate = rows::estimate(&interval, "bisection-log-t", found.len(), rows.samples(&cell.id));
             let mut sentence =
                 format!("One server holds {level} up to {} ({what}).", format::rate_ci(&rate, "requests"));
+            if interval.upper > WIDEST * interval.lower {
+                sentence.push_str(&format!(
+                    " Not sure: {} runs do not agree to a factor of {WIDEST:.0}; make more of them (--runs), with nothing else on the machine.",
+                    found.len()
+                ));
+                return Some(finding(input, Support::Inconclusive, claim, sentence, vec![cell.id.clone()]));
+            }
             if let Some(demand) = input.settings.param("demand_per_s") {
                 let price = input.settings.param("replica_hour_price").unwrap_or(0.0);
                 let needed = replicas(demand, &interval, price);
