@@ -8,7 +8,9 @@ use std::collections::BinaryHeap;
 pub struct FrontConfig {
     /// What each request takes, ns.
     pub request_ns: u64,
-    /// What each prompt token takes, ns.
+    /// What each message takes whose prompt the template writes, ns. Templates take their time by messages and hardly by their length.
+    pub message_ns: u64,
+    /// What each token takes that is made of text, ns. Prompts that come as ids have none.
     pub token_ns: u64,
     /// Workers that each serve one request at a time, in the order of arrival.
     pub workers: usize,
@@ -20,14 +22,25 @@ pub struct FrontConfig {
 impl Default for FrontConfig {
     /// A front end that costs nothing beyond what this program itself does.
     fn default() -> Self {
-        Self { request_ns: 0, token_ns: 0, workers: 1, burn: false }
+        Self { request_ns: 0, message_ns: 0, token_ns: 0, workers: 1, burn: false }
     }
+}
+
+/// What there is to do for a request: it depends on the form of its prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Messages that the template goes through; 0 for a prompt of text or of ids.
+    pub messages: usize,
+    /// Tokens that are made of text; 0 for a prompt of ids.
+    pub tokens: usize,
 }
 
 impl FrontConfig {
     /// The service time of a request, ns.
-    pub fn service_ns(&self, prompt_tokens: usize) -> u64 {
-        self.request_ns.saturating_add(self.token_ns.saturating_mul(prompt_tokens as u64))
+    pub fn service_ns(&self, work: Work) -> u64 {
+        self.request_ns
+            .saturating_add(self.message_ns.saturating_mul(work.messages as u64))
+            .saturating_add(self.token_ns.saturating_mul(work.tokens as u64))
     }
 }
 
@@ -53,10 +66,10 @@ impl Front {
     }
 
     /// Serves the next request. A request that its client gives up is served all the same: the work is done by then.
-    pub fn serve(&mut self, received_ns: u64, prompt_tokens: usize) -> Served {
+    pub fn serve(&mut self, received_ns: u64, work: Work) -> Served {
         let free_ns = self.free.pop().map_or(0, |Reverse(ns)| ns);
         let start_ns = free_ns.max(received_ns);
-        let done_ns = start_ns.saturating_add(self.config.service_ns(prompt_tokens));
+        let done_ns = start_ns.saturating_add(self.config.service_ns(work));
         self.free.push(Reverse(done_ns));
         Served { start_ns, done_ns }
     }
@@ -67,9 +80,16 @@ mod tests {
     use super::*;
 
     fn times(workers: usize, arrivals: &[(u64, usize)]) -> Vec<(u64, u64)> {
-        let mut front = Front::new(FrontConfig { request_ns: 100, token_ns: 2, workers, burn: false });
-        let served = arrivals.iter().map(|&(at, tokens)| front.serve(at, tokens));
+        let mut front = Front::new(FrontConfig { request_ns: 100, message_ns: 0, token_ns: 2, workers, burn: false });
+        let served = arrivals.iter().map(|&(at, tokens)| front.serve(at, Work { messages: 0, tokens }));
         served.map(|served| (served.start_ns, served.done_ns)).collect()
+    }
+
+    #[test]
+    fn each_form_has_its_price() {
+        let front = FrontConfig { request_ns: 1, message_ns: 100, token_ns: 10, workers: 1, burn: false };
+        let of = |messages, tokens| front.service_ns(Work { messages, tokens });
+        assert_eq!([of(3, 7), of(0, 7), of(0, 0)], [371, 71, 1], "messages, text, ids");
     }
 
     #[test]

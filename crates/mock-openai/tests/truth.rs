@@ -105,7 +105,7 @@ fn a_whole_answer_is_stamped_too() {
 
 #[test]
 fn the_front_end_serves_in_turn() {
-    let front = FrontConfig { request_ns: 20_000_000, token_ns: 1_000_000, workers: 1, burn: false };
+    let front = FrontConfig { request_ns: 20_000_000, message_ns: 0, token_ns: 1_000_000, workers: 1, burn: false };
     let server = start(Config { front, ..config() });
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(&server)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -134,7 +134,7 @@ fn a_front_end_that_burns_and_a_tokenizer_of_one_s_own() {
         PromptText::Text(text) => Ok(text.bytes().map(u32::from).collect()),
         PromptText::Messages { messages, .. } => Ok(vec![7; 10 * messages.len()]),
     }));
-    let front = FrontConfig { request_ns: 5_000_000, token_ns: 0, workers: 2, burn: true };
+    let front = FrontConfig { request_ns: 5_000_000, message_ns: 0, token_ns: 0, workers: 2, burn: true };
     let server = start(Config { front, tokenizer, ..config() });
     let mut client = Client::connect(&server);
     let answer =
@@ -153,6 +153,32 @@ fn a_front_end_that_burns_and_a_tokenizer_of_one_s_own() {
     let mut client = Client::connect(&server);
     assert_eq!(client.ask("/v1/completions", "", &json!({"prompt": "abcd", "max_tokens": 1}).to_string()).status, 200);
     until("nothing is left", || server.counts().running == 0 && server.counts().waiting == 0);
+}
+
+/// A tokenizer of one's own has threads, and the front end's time passes in them, whatever the tokenizer took of it.
+#[test]
+fn a_tokenizer_of_one_s_own_and_the_price_of_each_form() {
+    let tokenizer = Tokenizer::Custom(std::sync::Arc::new(|prompt| {
+        std::thread::sleep(Duration::from_millis(2));
+        Ok(match prompt {
+            PromptText::Text(_) => vec![7; 4],
+            PromptText::Messages { messages, .. } => vec![7; 2 * messages.len()],
+        })
+    }));
+    let front = FrontConfig { request_ns: 0, message_ns: 10_000_000, token_ns: 5_000_000, workers: 1, burn: false };
+    let server = start(Config { front, tokenizer, ..config() });
+    let mut client = Client::connect(&server);
+    let mut took_ms = |id: &str, path: &str, body: serde_json::Value| {
+        client.ask(path, &format!("x-request-id: {id}\r\n"), &body.to_string());
+        let truth = truth_of(&server, id);
+        (truth.front_done_ns.unwrap() - truth.front_start_ns.unwrap()) / 1_000_000
+    };
+    let message = json!({"role": "user", "content": "a"});
+    let messages = took_ms("m", "/v1/chat/completions", json!({"messages": [message, message], "max_tokens": 1}));
+    let text = took_ms("t", "/v1/completions", json!({"prompt": "a", "max_tokens": 1}));
+    let ids = took_ms("i", "/v1/completions", json!({"prompt": [7, 7, 7, 7], "max_tokens": 1}));
+    // 2 messages and 4 tokens, 4 tokens, nothing; sleeping takes longer on a busy machine, never less.
+    assert!(messages >= 40 && text >= 20 && text < messages && ids < text, "{messages}, {text} and {ids} ms");
 }
 
 #[test]

@@ -140,7 +140,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "VAR", requires = "base_url")]
     pub api_key_env: Option<String>,
 
-    /// Requests at once (latency-wall, prefix-cache).
+    /// Requests at once (latency-wall, prefix-cache, sidecar).
     #[arg(long, value_name = "LIST", value_parser = list)]
     pub concurrency: Option<AxisList>,
 

@@ -1,5 +1,7 @@
 //! `llmbench mock`: the simulated engine as a server of its own.
 
+mod tokenizer;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -28,7 +30,7 @@ fn count(text: &str) -> Result<usize, String> {
 /// `llmbench mock`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  llmbench mock --port 8000\n  llmbench mock --port 0 --step-ms 10 --decode-us 0 --max-num-seqs 1000\n  llmbench mock --unix /tmp/mock.sock --front-ms 4 --front-burn\n  llmbench mock --fault reset:3 --fault 503:1 --fault-probability 0.01\n\nThe first line on stdout is the endpoint. A step of the engine takes\n  step-ms + prefill-us x prompt tokens + decode-us x decoding sequences.\nRequests ask for a fault with the header `x-llmbench-fault: KIND[:ARG]`:\n  stall:MS[:K]  stall-server:MS  reset[:K]  truncate[:K]  no-done  empty\n  endless[:MS]  split-line[:MS]  split-utf8[:MS]  tokens-per-chunk:K\n  garbage[:K]  error-event[:K]  no-usage  usage-in-choice  huge[:BYTES]\n  slow-head[:MS]  content-type[:TYPE]  close  401  429[:S]  503[:S]\n  status:N  redirect[:URL]  no-http        (K: after so many chunks)\nWhat happened to a request: GET /llmbench/truth/ID (its x-request-id).\n\nExit codes:\n    0  ended by Ctrl-C or SIGTERM\n    2  wrong arguments, or an address that cannot be had"
+    after_help = "Examples:\n  llmbench mock --port 8000\n  llmbench mock --port 0 --step-ms 10 --decode-us 0 --max-num-seqs 1000\n  llmbench mock --unix /tmp/mock.sock --front-ms 4 --front-burn\n  llmbench mock --tokenizer ./qwen3 --front-message-us 11 --front-token-us 1.9\n  llmbench mock --fault reset:3 --fault 503:1 --fault-probability 0.01\n\nThe first line on stdout is the endpoint. A step of the engine takes\n  step-ms + prefill-us x prompt tokens + decode-us x decoding sequences.\nRequests ask for a fault with the header `x-llmbench-fault: KIND[:ARG]`:\n  stall:MS[:K]  stall-server:MS  reset[:K]  truncate[:K]  no-done  empty\n  endless[:MS]  split-line[:MS]  split-utf8[:MS]  tokens-per-chunk:K\n  garbage[:K]  error-event[:K]  no-usage  usage-in-choice  huge[:BYTES]\n  slow-head[:MS]  content-type[:TYPE]  close  401  429[:S]  503[:S]\n  status:N  redirect[:URL]  no-http        (K: after so many chunks)\nWhat happened to a request: GET /llmbench/truth/ID (its x-request-id).\n\nExit codes:\n    0  ended by Ctrl-C or SIGTERM\n    2  wrong arguments, or an address that cannot be had"
 )]
 pub struct MockArgs {
     /// Where to listen.
@@ -91,9 +93,17 @@ pub struct MockArgs {
     #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds)]
     pub front_ms: Ns,
 
-    /// What the front end takes for a prompt token, µs.
+    /// What the front end takes for a message, which its template writes, µs.
+    #[arg(long, value_name = "US", default_value = "0", value_parser = microseconds)]
+    pub front_message_us: Ns,
+
+    /// What the front end takes for a token that it makes of text, µs; prompts that come as ids have none.
     #[arg(long, value_name = "US", default_value = "0", value_parser = microseconds)]
     pub front_token_us: Ns,
+
+    /// Template and tokenizer of this model, a folder or a Hugging Face id, make the prompts [default: a token a word].
+    #[arg(long, value_name = "MODEL")]
+    pub tokenizer: Option<String>,
 
     /// Workers of the front end.
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
@@ -236,11 +246,15 @@ fn config(args: &MockArgs) -> Result<Config, Failure> {
         },
         front: FrontConfig {
             request_ns: args.front_ms.0,
+            message_ns: args.front_message_us.0,
             token_ns: args.front_token_us.0,
             workers: args.front_workers,
             burn: args.front_burn,
         },
-        tokenizer: Tokenizer::Words,
+        tokenizer: match &args.tokenizer {
+            Some(model) => tokenizer::of(model)?,
+            None => Tokenizer::Words,
+        },
         max_model_len: args.max_model_len,
         default_output_tokens: args.default_max_tokens,
         natural_tokens: args.natural_tokens.clone(),

@@ -16,7 +16,7 @@
 pub mod api;
 mod body;
 mod chat;
-mod conversation;
+pub mod conversation;
 pub mod metrics;
 pub mod prepare;
 pub mod refusal;

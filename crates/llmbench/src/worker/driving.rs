@@ -8,6 +8,7 @@ use llmbench_core::protocol::{Answer, ErrorKind, Inputs, LoadOrder, ModelPaths, 
 use super::channel::Channel;
 
 /// What a cell or a block could not bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub kind: ErrorKind,
     pub message: String,

@@ -51,6 +51,32 @@ impl Prompt {
     }
 }
 
+impl Prompt {
+    /// Messages that a template goes through to write it.
+    pub fn messages(&self) -> usize {
+        match self {
+            Self::Messages { messages, .. } => messages.len(),
+            Self::Text(_) | Self::Ids(_) | Self::Mixed(_) => 0,
+        }
+    }
+
+    /// How many of its `all` tokens are made of text.
+    pub fn tokens_of_text(&self, all: usize) -> usize {
+        match self {
+            Self::Text(_) | Self::Messages { .. } => all,
+            Self::Ids(_) => 0,
+            Self::Mixed(parts) => {
+                let given = parts.iter().map(|part| match part {
+                    Part::Id(_) => 1,
+                    Part::Ids(ids) => ids.len(),
+                    Part::Text(_) => 0,
+                });
+                all.saturating_sub(given.sum())
+            }
+        }
+    }
+}
+
 /// The `prompt` of a body: one or several.
 #[derive(Debug, Default)]
 pub(super) struct Prompts(pub Vec<Prompt>);
@@ -150,7 +176,10 @@ mod tests {
         assert_eq!(prompts(r#"["a","b"]"#), Ok(vec![text("a"), text("b")]));
         let mixed = vec![Part::Id(1), Part::Text("a b".into()), Part::Id(2)];
         assert_eq!(prompts(r#"[1,"a b",2]"#), Ok(vec![Prompt::Mixed(mixed.clone())]));
-        assert_eq!(Prompt::Mixed(mixed).ids(&Tokenizer::Words).unwrap().len(), 4);
+        let mixed = Prompt::Mixed(mixed);
+        assert_eq!(mixed.ids(&Tokenizer::Words).unwrap().len(), 4);
+        assert_eq!((mixed.tokens_of_text(4), mixed.messages()), (2, 0));
+        assert_eq!(Prompt::Ids(vec![1, 2]).tokens_of_text(2), 0);
         for bad in ["1", "null", "{}", "[-1]", "[1.5]", "[4294967296]", "[[[1]]]", "[null]"] {
             assert!(prompts(bad).is_err(), "{bad}");
         }

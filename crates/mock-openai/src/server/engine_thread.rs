@@ -10,14 +10,14 @@ use super::Shared;
 use super::mailbox::Mailbox;
 use super::tag::Tag;
 use crate::engine::{Engine, Event, NewSequence};
-use crate::front::{Front, Served};
+use crate::front::{Front, Served, Work};
 
 /// What the engine's thread is told.
 #[derive(Debug)]
 pub(super) enum ToEngine {
     Submit {
         received_ns: u64,
-        prompt_tokens: usize,
+        work: Work,
         sequences: Vec<NewSequence>,
         /// When the front end served it, if threads did; otherwise the time is simulated.
         served: Option<Served>,
@@ -84,8 +84,8 @@ impl EngineThread {
 
     fn handle(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Submit { received_ns, prompt_tokens, sequences, served } => {
-                let served = served.unwrap_or_else(|| self.front.serve(received_ns, prompt_tokens));
+            ToEngine::Submit { received_ns, work, sequences, served } => {
+                let served = served.unwrap_or_else(|| self.front.serve(received_ns, work));
                 if let Some(first) = sequences.first() {
                     let request = first.key.request;
                     let message = super::ToIo::Engine(FromEngine::Front { request, served });

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use netpoll::now_ns;
 use rustix::time::{ClockId, clock_gettime};
@@ -26,7 +27,7 @@ pub(super) struct Job {
 pub(super) struct Made {
     pub request: u64,
     pub prepared: Result<Prepared, Reply>,
-    /// None: the time of the service is to be simulated, from now on.
+    /// None: no thread served it, and the time of the service is to be simulated, from now on.
     pub served: Option<Served>,
 }
 
@@ -71,17 +72,29 @@ pub(super) fn work(shared: &Arc<Shared>) {
     while let Some(job) = shared.jobs.next(shared) {
         let (start_ns, start_cpu_ns) = (now_ns(), thread_cpu_ns());
         let prepared = prepare(&job.ask, job.request, job.reasoning, &shared.config, &shared.reply_ids);
+        let work = prepared.as_ref().map(|prepared| prepared.work).unwrap_or_default();
+        let service_ns = shared.config.front.service_ns(work);
+        // What a tokenizer used counts, here as there.
         if burns {
-            let tokens = prepared.as_ref().map_or(0, Prepared::prompt_tokens);
-            let service_ns = shared.config.front.service_ns(tokens);
-            // What a tokenizer used counts.
             while thread_cpu_ns() - start_cpu_ns < service_ns {
                 std::hint::spin_loop();
             }
+        } else if prepared.is_ok() {
+            sleep_until(start_ns.saturating_add(service_ns));
         }
-        let served = burns.then(|| Served { start_ns, done_ns: now_ns() });
+        let served = Some(Served { start_ns, done_ns: now_ns() });
         let made = Made { request: job.request, prepared, served };
         shared.to_io[Tag(job.request).thread()].send(ToIo::Made(Box::new(made)));
+    }
+}
+
+/// The thread is the worker: nothing else is served meanwhile.
+fn sleep_until(due_ns: u64) {
+    loop {
+        match due_ns.saturating_sub(now_ns()) {
+            0 => return,
+            left_ns => std::thread::sleep(Duration::from_nanos(left_ns)),
+        }
     }
 }
 

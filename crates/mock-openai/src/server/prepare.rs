@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::api::{Ask, Choice, Ending};
 use crate::config::Config;
 use crate::engine::{Key, NewSequence};
+use crate::front::Work;
 use crate::http::Reply as HttpReply;
 use crate::tokens::{Chain, Reply, ReplyIds};
 
@@ -13,13 +14,8 @@ use crate::tokens::{Chain, Reply, ReplyIds};
 pub(super) struct Prepared {
     pub choices: Vec<Choice>,
     pub sequences: Vec<NewSequence>,
-}
-
-impl Prepared {
-    /// Prompt tokens that the front end handles.
-    pub fn prompt_tokens(&self) -> usize {
-        self.choices.iter().map(|choice| choice.prompt_tokens as usize).sum()
-    }
+    /// What the front end has to do.
+    pub work: Work,
 }
 
 /// Tokenizes and checks a request. `request` names it in the engine.
@@ -34,9 +30,11 @@ pub(super) fn prepare(
     ids: &Arc<ReplyIds>,
 ) -> Result<Prepared, HttpReply> {
     let refuse = |message: &str| HttpReply::error(400, message);
-    let mut prepared = Prepared { choices: Vec::new(), sequences: Vec::new() };
+    let mut prepared = Prepared { choices: Vec::new(), sequences: Vec::new(), work: Work::default() };
     for prompt in &ask.prompts {
         let tokens = prompt.ids(&config.tokenizer).map_err(|message| refuse(&message))?;
+        prepared.work.messages += prompt.messages();
+        prepared.work.tokens += prompt.tokens_of_text(tokens.len());
         if tokens.is_empty() {
             return Err(refuse("the prompt has no token"));
         }

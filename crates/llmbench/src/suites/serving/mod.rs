@@ -19,7 +19,9 @@ pub mod knee;
 mod latency_wall;
 mod max_rate;
 mod prefix_cache;
+mod sidecar;
 pub mod tax;
+mod tax_findings;
 
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};
@@ -49,7 +51,12 @@ impl Suite for Serving {
     }
 
     fn experiments(&self) -> Vec<Box<dyn Experiment>> {
-        vec![Box::new(latency_wall::LatencyWall), Box::new(prefix_cache::PrefixCache), Box::new(max_rate::MaxRate)]
+        vec![
+            Box::new(latency_wall::LatencyWall),
+            Box::new(prefix_cache::PrefixCache),
+            Box::new(sidecar::Sidecar),
+            Box::new(max_rate::MaxRate),
+        ]
     }
 
     /// Servers are asked; no engine is called.
@@ -73,6 +80,6 @@ mod tests {
             suite.spec().experiments.iter().map(|experiment| experiment.name.clone()).collect();
         let coded: Vec<&str> = suite.experiments().iter().map(|experiment| experiment.name()).collect();
         assert_eq!(specified, coded);
-        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 7]);
+        assert_eq!(suite.spec().experiments.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3, 7]);
     }
 }

@@ -8,7 +8,7 @@ use llmbench_core::protocol;
 use llmbench_engines::Tokenizer;
 use loadgen::serving::backend::{Ask, Backend, Settings};
 use loadgen::serving::session::Session;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::level::Level;
 use crate::worker::inputs::Inputs;
@@ -24,6 +24,14 @@ pub enum Form {
     Ids,
 }
 
+/// How much of the workload a gate asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    pub requests: u32,
+    /// Output tokens of each.
+    pub tokens: u32,
+}
+
 /// How a cell asks: the params of its op.
 #[derive(Debug, Clone)]
 pub struct Way {
@@ -31,7 +39,11 @@ pub struct Way {
     pub form: Form,
     /// Each request begins with text of its own, so that no server has a prefix of it in its cache.
     pub unique: bool,
+    /// Messages go to our sidecar, which sends ids to the server.
+    pub sidecar: bool,
     pub output_tokens: u32,
+    /// How its answers are compared with those to ids before it is measured; none: they are not.
+    pub gate: Option<Extent>,
     /// What must hold at a rate, where the largest is looked for.
     pub level: Option<Level>,
 }
@@ -47,19 +59,39 @@ impl Way {
             Some("ids") => Form::Ids,
             Some(other) => return Err(format!("there is no form {other:?}; there are: messages, text, ids")),
         };
+        let number = |name: &str| op.params.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let sidecar = op.params.get("sidecar") == Some(&Value::Bool(true));
+        if sidecar && form != Form::Messages {
+            return Err("the sidecar takes messages: a cell with it has the form messages".to_owned());
+        }
+        let gate = number("gate_requests").zip(number("gate_tokens"));
         let default = if form == Form::Messages { Backend::OpenAiChat } else { Backend::OpenAi };
         Ok(Self {
             backend: word("backend").map_or(Ok(default), str::parse)?,
             form,
             unique: op.params.get("unique") == Some(&Value::Bool(true)),
-            output_tokens: op
-                .params
-                .get("output_tokens")
-                .and_then(Value::as_u64)
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(1),
+            sidecar,
+            output_tokens: number("output_tokens").unwrap_or(1),
+            gate: gate.map(|(requests, tokens)| Extent { requests, tokens }),
             level: word("level").map(str::parse).transpose()?,
         })
+    }
+}
+
+impl Way {
+    /// The same request as token ids, straight to the server.
+    pub fn as_ids(&self) -> Self {
+        let backend = if self.backend == Backend::OpenAiChat { Backend::OpenAi } else { self.backend };
+        Self { backend, form: Form::Ids, sidecar: false, ..self.clone() }
+    }
+
+    /// A rendered prompt has its special tokens: servers that add them to text are told not to, where their API can say it.
+    fn extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        if self.form == Form::Text && self.backend == Backend::OpenAi {
+            extra.insert("add_special_tokens".to_owned(), Value::Bool(false));
+        }
+        extra
     }
 }
 
@@ -123,6 +155,15 @@ impl Pool {
         self.body(way, &settings(way, model), 0, Some(&format!("[{mark:x}] ")))
     }
 
+    /// One request of the pool whose answer comes whole and ends when the model ends it.
+    ///
+    /// # Errors
+    /// The backend does not take this form.
+    pub fn whole(&self, way: &Way, model: Option<&str>, index: usize, tokens: u32) -> Result<Vec<u8>, String> {
+        let settings = Settings { max_tokens: Some(tokens), stream: false, ignore_eos: false, ..settings(way, model) };
+        self.body(way, &settings, index % self.requests.len(), None)
+    }
+
     fn body(&self, way: &Way, settings: &Settings, index: usize, mark: Option<&str>) -> Result<Vec<u8>, String> {
         let made = match way.form {
             Form::Messages => {
@@ -154,6 +195,7 @@ fn settings(way: &Way, model: Option<&str>) -> Settings {
         model: model.map(str::to_owned),
         max_tokens: Some(way.output_tokens),
         ignore_eos: way.output_tokens > 1,
+        extra: way.extra(),
         ..Settings::default()
     }
 }
@@ -200,7 +242,10 @@ mod tests {
         let way =
             Way::of(&op(json!({"form": "ids", "unique": true, "output_tokens": 7, "level": "ttft:p99:5ms"}))).unwrap();
         assert_eq!((way.backend, way.form, way.unique, way.output_tokens), (Backend::OpenAi, Form::Ids, true, 7));
-        assert!(way.level.is_some());
+        assert!(way.level.is_some() && way.gate.is_none() && !way.sidecar);
+        let gated = Way::of(&op(json!({"sidecar": true, "gate_requests": 4, "gate_tokens": 8}))).unwrap();
+        assert!(gated.sidecar && gated.gate == Some(Extent { requests: 4, tokens: 8 }));
+        assert!(Way::of(&op(json!({"sidecar": true, "form": "text"}))).unwrap_err().contains("takes messages"));
         let way = Way::of(&op(json!({}))).unwrap();
         assert_eq!((way.backend, way.form, way.output_tokens), (Backend::OpenAiChat, Form::Messages, 1));
         assert!(Way::of(&op(json!({"form": "speech"}))).unwrap_err().contains("messages, text, ids"));

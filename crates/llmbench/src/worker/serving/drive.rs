@@ -19,6 +19,7 @@ use loadgen::transport::{Protocol, Sockets};
 
 use super::asks::{Pool, Way};
 use super::server::Running;
+use super::sidecar::Sidecar;
 use crate::worker::clock::now;
 use crate::worker::driving::Refusal;
 
@@ -45,6 +46,8 @@ const METRICS_NS: u64 = 5_000_000_000;
 /// A server, and what it is asked.
 pub struct Drive<'a> {
     pub server: &'a Running,
+    /// Requests go to it, and from it to the server.
+    pub sidecar: Option<&'a Sidecar>,
     pub way: &'a Way,
     pub pool: &'a Pool,
     pub offset: usize,
@@ -58,6 +61,8 @@ pub struct Stretch {
     pub verdict: Verdict,
     /// CPU time of the server's processes for an answer, ns, where it was started here.
     server_cpu_ns: Option<f64>,
+    /// CPU time of the sidecar for an answer, ns.
+    sidecar_cpu_ns: Option<f64>,
     /// Mean number of requests between sent and done.
     in_flight: f64,
     /// Tokens found in the prefix cache over tokens looked for, where the server counts them.
@@ -149,9 +154,9 @@ impl Drive<'_> {
         Ok(Sample { start_ns: 0, end_ns: length.max(1), calls, readings, ..Sample::default() })
     }
 
-    /// Asks for everything once, so that a cache of the server has met what will come again.
-    pub fn warm(&self) -> Result<(), Refusal> {
-        let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(self.pool.len()) };
+    /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
+    pub fn warm(&self, requests: usize) -> Result<(), Refusal> {
+        let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(requests) };
         self.stretch(all, WARM_AT_ONCE, 0).map(drop)
     }
 
@@ -169,17 +174,22 @@ impl Drive<'_> {
         let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
-        let probe = self.pool.probe(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
-        let mut protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
-        protocol.single_use = server.closes(self.way.backend, &probe)?;
-        let connections = if protocol.single_use { 0 } else { connections };
+        let target = self.sidecar.map_or(&server.target, |sidecar| &sidecar.target);
+        let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
+        if self.sidecar.is_none() {
+            let probe = self.pool.probe(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
+            protocol.single_use = server.closes(self.way.backend, &probe)?;
+        }
         let single_use = protocol.single_use;
-        let sockets = Sockets::to_server(&server.target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
+        let connections = if single_use { 0 } else { connections };
+        let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
         let page_before = self.page();
         let before = server.pid().and_then(process_tree);
+        let sidecar_before = self.sidecar.and_then(Sidecar::cpu_ns);
         let run = run(sockets, &sessions, load, &options, &Control::default(), None).map_err(Refusal::failed)?;
         let after = server.pid().and_then(process_tree);
+        let sidecar_after = self.sidecar.and_then(Sidecar::cpu_ns);
         let page_after = self.page();
         let figures = Figures::of(&run, None, &PERCENTILES);
         if figures.completed == 0 {
@@ -191,9 +201,12 @@ impl Drive<'_> {
         let server_cpu_ns = before
             .zip(after)
             .map(|(before, after)| after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / figures.completed as f64);
+        let sidecar_cpu_ns = sidecar_before
+            .zip(sidecar_after)
+            .map(|(before, after)| after.saturating_sub(before) as f64 / figures.completed as f64);
         let in_flight = in_flight(&run.records, run.start_ns, run.start_ns + run.duration_ns);
         let hit_rate = page_before.zip(page_after).and_then(|(before, after)| hit_rate(&before, &after));
-        Ok(Stretch { run, figures, lateness, verdict, server_cpu_ns, in_flight, hit_rate, single_use })
+        Ok(Stretch { run, figures, lateness, verdict, server_cpu_ns, sidecar_cpu_ns, in_flight, hit_rate, single_use })
     }
 
     /// The server's counters; none where it has no such page.
@@ -304,6 +317,9 @@ impl Stretch {
         }
         if let Some(cpu) = self.server_cpu_ns {
             read("server_cpu_ns_per_request", cpu);
+        }
+        if let Some(cpu) = self.sidecar_cpu_ns {
+            read("sidecar_cpu_ns_per_request", cpu);
         }
         Sample {
             start_ns: run.start_ns,

@@ -3,19 +3,25 @@
 //!
 //! ```text
 //! requests (stdin) ─> [Serving] ─> [server]  the server that was named, or our mock, started here
+//!                         ├──────> [sidecar] between client and server, where a cell asks for it; [child]: its process
+//!                         ├──────> [gate]    do the ways to ask get the same answers
 //!                         ├──────> [asks]    bodies: messages, text or ids, shared or unique
 //!                         ├──────> [drive]   load, and what a client saw
 //!                         └──────> [limit]   the largest rate that holds a service level
 //! ```
 
 mod asks;
+mod child;
 mod drive;
+mod gate;
 mod level;
 mod limit;
 mod server;
+mod sidecar;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
+use std::path::Path;
 use std::rc::Rc;
 
 use llmbench_core::plan::{Op, Timing};
@@ -27,9 +33,14 @@ use super::clock::{self, now};
 use super::driving::{self, Driving, Refusal};
 use asks::{Form, Pool, Way};
 use drive::Drive;
+use gate::Gates;
 pub use level::Level;
-use server::Servers;
+use server::{Running, Servers};
 pub use server::{TARGET_VAR, TargetCommand};
+use sidecar::{Sidecar, Sidecars};
+
+/// Of the requests, the part that warms a further form of them.
+const SHARE_TO_WARM: usize = 8;
 
 /// State of the process.
 pub struct Serving {
@@ -39,9 +50,14 @@ pub struct Serving {
     pools: Vec<(Inputs, Rc<Pool>)>,
     cells: HashMap<String, Cell>,
     servers: Servers,
-    /// Files and forms of requests that the server has met.
-    met: Vec<(Inputs, Form)>,
+    sidecars: Sidecars,
+    gates: Gates,
+    /// Files of requests that the server has met, and by which way.
+    met: Vec<(Inputs, Door)>,
 }
+
+/// By what requests come to the server: what is warmed when the first of them has come.
+type Door = (Form, bool);
 
 struct Cell {
     way: Way,
@@ -58,6 +74,8 @@ impl Serving {
             pools: Vec::new(),
             cells: HashMap::new(),
             servers: Servers::from_env(),
+            sidecars: Sidecars::default(),
+            gates: Gates::default(),
             met: Vec::new(),
         }
     }
@@ -72,12 +90,28 @@ impl Serving {
     }
 }
 
+/// The server, and the sidecar before it where one is wanted; what has ended is started again.
+fn reach<'a>(
+    servers: &'a mut Servers,
+    sidecars: &'a mut Sidecars,
+    model: &Path,
+    through_sidecar: bool,
+) -> Result<(&'a Running, Option<&'a Sidecar>), Refusal> {
+    let command = servers.command().cloned();
+    let server = servers.get(model)?;
+    let sidecar = match command.filter(|_| through_sidecar) {
+        Some(command) => Some(sidecars.get(&command, &server.target, model)?),
+        None => None,
+    };
+    Ok((server, sidecar))
+}
+
 impl Driving for Serving {
     fn hello(&mut self, model: ModelPaths, _timestamp: i64) -> Result<Ready, String> {
-        self.model = Some(model);
-        let server = self.servers.get().map_err(|refusal| refusal.message)?;
+        let server = self.servers.get(&model.dir).map_err(|refusal| refusal.message)?;
         let mut build = server.described();
         build.insert("simulated".to_owned(), server.is_mock().to_string());
+        self.model = Some(model);
         Ok(Ready {
             protocol: PROTOCOL,
             pid: std::process::id(),
@@ -105,6 +139,10 @@ impl Driving for Serving {
                 pool
             }
         };
+        if let Some(extent) = way.gate {
+            let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, way.sidecar)?;
+            self.gates.hold(&gate::Asked { server, sidecar, way: &way, inputs, pool: &pool, extent })?;
+        }
         self.cells.insert(cell_id.to_owned(), Cell { way, inputs: inputs.clone(), pool });
         Ok(())
     }
@@ -115,18 +153,26 @@ impl Driving for Serving {
                 "the cell {cell_id} was not prepared in this worker; prepare it first"
             )));
         };
-        let server = self.servers.get()?;
-        let drive = Drive { server, way: &cell.way, pool: &cell.pool, offset: offset as usize };
-        let what = (cell.inputs.clone(), cell.way.form);
+        let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
+        let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, cell.way.sidecar)?;
+        let drive = Drive { server, sidecar, way: &cell.way, pool: &cell.pool, offset: offset as usize };
+        let what = (cell.inputs.clone(), (cell.way.form, cell.way.sidecar));
         if !cell.way.unique && !self.met.contains(&what) {
-            drive.warm()?;
+            // A prefix cache goes by ids, which all forms end in: what one has shown to it, it has met in all. The others have only
+            // their own path through the server to warm.
+            let is_first = !self.met.iter().any(|(inputs, _)| *inputs == cell.inputs);
+            drive.warm(if is_first { cell.pool.len() } else { cell.pool.len().div_ceil(SHARE_TO_WARM) })?;
             self.met.push(what);
         }
-        let sample = drive.block(load)?;
+        let mut sample = drive.block(load)?;
+        if let Some(extent) = cell.way.gate {
+            sample.readings.extend(self.gates.readings(&cell.inputs, extent));
+        }
         Ok(vec![Answer::Sample(Sample { cell_id: cell_id.to_owned(), block, ..sample })])
     }
 
     fn stop(&mut self) {
+        self.sidecars.stop();
         self.servers.stop();
     }
 }

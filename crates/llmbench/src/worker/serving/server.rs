@@ -2,24 +2,20 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use loadgen::serving::backend::Backend;
 use loadgen::serving::probe;
 use loadgen::serving::target::Target;
 use serde::{Deserialize, Serialize};
 
+use super::child::Listening;
 use crate::worker::driving::Refusal;
 
 /// Environment variable with the server that is asked, as JSON.
 pub const TARGET_VAR: &str = "LLMBENCH_TARGET";
 
-/// The mock says where it listens within this time.
-const START: Duration = Duration::from_secs(30);
 /// For the list of models.
 const PROBE_NS: u64 = 10_000_000_000;
 /// For the first answer, in which a server may load or compile, ns.
@@ -53,7 +49,7 @@ pub struct Running {
     pub model: Option<String>,
     /// Never shown.
     key: Option<String>,
-    mock: Option<Mock>,
+    mock: Option<Listening>,
     /// Whether it closes connections that it said it would keep, once that was looked at.
     closes: OnceCell<bool>,
 }
@@ -64,12 +60,17 @@ impl Servers {
         Self { command, running: None }
     }
 
-    /// The server; a mock that has ended is started again.
+    /// How the server is reached, and this program.
+    pub fn command(&self) -> Option<&TargetCommand> {
+        self.command.as_ref()
+    }
+
+    /// The server; a mock that has ended is started again. `model` is the folder whose template and tokenizer the mock has.
     ///
     /// # Errors
     /// It cannot be reached or started; the sentence says why.
-    pub fn get(&mut self) -> Result<&Running, Refusal> {
-        let gone = self.running.as_mut().and_then(|running| running.mock.as_mut()).is_some_and(Mock::has_ended);
+    pub fn get(&mut self, model: &Path) -> Result<&Running, Refusal> {
+        let gone = self.running.as_mut().and_then(|running| running.mock.as_mut()).is_some_and(Listening::has_ended);
         if gone {
             self.stop();
         }
@@ -77,7 +78,7 @@ impl Servers {
             let command = self.command.as_ref().ok_or_else(|| {
                 Refusal::failed(format!("this worker asks servers of models and was not told which ({TARGET_VAR})"))
             })?;
-            self.running = Some(Running::start(command)?);
+            self.running = Some(Running::start(command, model)?);
         }
         self.running.as_ref().ok_or_else(|| Refusal::failed("the server is gone"))
     }
@@ -89,11 +90,13 @@ impl Servers {
 }
 
 impl Running {
-    fn start(command: &TargetCommand) -> Result<Self, Refusal> {
+    fn start(command: &TargetCommand, model: &Path) -> Result<Self, Refusal> {
         let (url, mock) = match &command.base_url {
             Some(url) => (url.clone(), None),
             None => {
-                let (mock, url) = Mock::start(command).map_err(Refusal::failed)?;
+                let mut args: Vec<OsString> = command.mock.iter().map(OsString::from).collect();
+                args.extend(["--tokenizer".into(), model.as_os_str().to_owned()]);
+                let (mock, url) = Listening::start("mock", &command.program, &args).map_err(Refusal::failed)?;
                 (url, Some(mock))
             }
         };
@@ -145,7 +148,7 @@ impl Running {
 
     /// Root of the server's processes, where it was started here.
     pub fn pid(&self) -> Option<u32> {
-        self.mock.as_ref().map(|mock| mock.child.id())
+        self.mock.as_ref().map(Listening::pid)
     }
 
     /// What a record says of it.
@@ -153,56 +156,5 @@ impl Running {
         let shown = if self.is_mock() { "llmbench mock".to_owned() } else { self.target.to_string() };
         let model = self.model.clone().unwrap_or_else(|| "unnamed".to_owned());
         BTreeMap::from([("server".to_owned(), shown), ("server_model".to_owned(), model)])
-    }
-}
-
-/// Our mock as a process of its own.
-struct Mock {
-    child: Child,
-}
-
-impl Mock {
-    fn start(command: &TargetCommand) -> Result<(Self, String), String> {
-        let mut child = Command::new(&command.program)
-            .args(&command.mock)
-            .env_remove(TARGET_VAR)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{} cannot be started: {error}", command.program.display()))?;
-        let stdout = child.stdout.take();
-        let mock = Self { child };
-        let stdout = stdout.ok_or("the mock has no standard output")?;
-        let (say, said) = channel();
-        // What it writes later is of no interest, but a full pipe would stop it.
-        std::thread::spawn(move || {
-            let mut lines = BufReader::new(stdout);
-            let mut first = String::new();
-            let read = lines.read_line(&mut first);
-            // Nobody waits any more when it came too late.
-            let _ = say.send(read.map(|_| first));
-            let _ = io_sink(&mut lines);
-        });
-        match said.recv_timeout(START) {
-            Ok(Ok(first)) if !first.trim().is_empty() => Ok((mock, first.trim().to_owned())),
-            Ok(_) => Err("the mock ended before it listened; `llmbench mock` says why".to_owned()),
-            Err(_) => Err(format!("the mock did not say where it listens within {} s", START.as_secs())),
-        }
-    }
-
-    fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-}
-
-fn io_sink(from: &mut impl Read) -> std::io::Result<u64> {
-    std::io::copy(from, &mut std::io::sink())
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

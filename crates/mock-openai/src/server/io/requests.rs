@@ -232,11 +232,10 @@ impl Io {
             Ok(prepared) => {
                 let Some(answer) = connection.answer.as_deref_mut() else { return };
                 answer.prepared(&prepared);
-                let prompt_tokens = prepared.prompt_tokens();
-                let Prepared { sequences, .. } = prepared;
+                let Prepared { sequences, work, .. } = prepared;
                 self.shared.to_engine.send(ToEngine::Submit {
                     received_ns: at_ns,
-                    prompt_tokens,
+                    work,
                     sequences,
                     served: made.served,
                 });
