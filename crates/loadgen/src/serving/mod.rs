@@ -5,11 +5,13 @@
 //! this. What is kept of each request is its [`record`]; gaps of streams are counted in a [`histogram`] and written to a [`spool`].
 //! [`run()`] is the loop that does it.
 
+pub mod account;
 pub mod backend;
 pub mod chunk;
 pub mod figures;
 pub mod histogram;
 pub mod json;
+pub mod knock;
 mod ledger;
 pub mod probe;
 pub mod prometheus;
