@@ -201,3 +201,50 @@ fn what_makes_no_schedule_is_refused_with_a_reason() {
     let fast = Intensity::Constant { rate: 1e9 };
     assert_eq!(Schedule::generate(&fast, Spacing::Even, Extent::duration(SECOND), 0), Err(ArrivalError::TooMany));
 }
+
+#[test]
+fn an_exponential_ramp_multiplies_in_equal_times() {
+    let d = 100 * SECOND;
+    let ramp = Intensity::Exponential { from: 10.0, to: 1000.0, duration_ns: d };
+    let schedule = Schedule::generate(&ramp, Spacing::Even, Extent::duration(d), 0).unwrap();
+    // Expected until t: a·d/k·(e^(kt/d) − 1) with k = ln 100.
+    let k = 100_f64.ln();
+    let until = |share: f64| 10.0 * 100.0 / k * ((k * share).exp() - 1.0);
+    for share in [0.25, 0.5, 0.75, 1.0] {
+        let came = schedule.times_ns().partition_point(|&time| time < (d as f64 * share) as u64);
+        assert!((came as f64 - until(share)).abs() < 2.0, "{came} at {share}, expected {}", until(share));
+    }
+    assert!((ramp.mean_rate() * 100.0 - until(1.0)).abs() < 1e-6);
+    // Half of the time is a factor of ten, not half of the way.
+    let rate = |at_s: u64| {
+        let within = |from: u64, to: u64| {
+            schedule.times_ns().partition_point(|&t| t < to) - schedule.times_ns().partition_point(|&t| t < from)
+        };
+        within(at_s * SECOND, (at_s + 2) * SECOND) as f64 / 2.0
+    };
+    assert!((rate(49) / 100.0 - 1.0).abs() < 0.05, "{}", rate(49));
+    let level = Intensity::Exponential { from: 50.0, to: 50.0, duration_ns: d };
+    let constant = Intensity::Constant { rate: 50.0 };
+    let of = |intensity| Schedule::generate(intensity, Spacing::Poisson, Extent::count(100), 5).unwrap();
+    assert_eq!(of(&level).times_ns(), of(&constant).times_ns());
+    let down = Intensity::Exponential { from: 1000.0, to: 10.0, duration_ns: d };
+    let reversed = Schedule::generate(&down, Spacing::Even, Extent::duration(d), 0).unwrap();
+    assert!(reversed.len().abs_diff(schedule.len()) <= 1);
+    // Past its end the last rate stays.
+    let long = Schedule::generate(&ramp, Spacing::Even, Extent::duration(2 * d), 0).unwrap();
+    assert!((long.len() - schedule.len()).abs_diff(100_000) <= 1);
+    for (from, to) in [(0.0, 10.0), (10.0, 0.0), (-1.0, 1.0)] {
+        let ramp = Intensity::Exponential { from, to, duration_ns: d };
+        assert!(matches!(Schedule::generate(&ramp, Spacing::Even, Extent::count(1), 0), Err(ArrivalError::Rate(_))));
+    }
+}
+
+#[test]
+fn what_varies_knows_its_mean_its_length_and_its_peak() {
+    let ramp = Intensity::Ramp { from: 10.0, to: 30.0, duration_ns: 5 * SECOND };
+    assert_eq!((ramp.mean_rate(), ramp.length_ns(), ramp.peak()), (20.0, Some(5 * SECOND), 30.0));
+    let step = |rate, seconds| Step { rate, duration_ns: seconds * SECOND };
+    let steps = Intensity::Steps { steps: vec![step(10.0, 3), step(0.0, 1), step(40.0, 1)] };
+    assert_eq!((steps.mean_rate(), steps.length_ns(), steps.peak()), (14.0, Some(5 * SECOND), 40.0));
+    assert_eq!(Intensity::Constant { rate: 3.0 }.length_ns(), None);
+}

@@ -94,28 +94,41 @@ pub fn run<T: Transport>(
             Load::Closed { concurrency, .. } => (Mode::Closed { concurrency }, usize::MAX),
         };
         let mut limited = ClientLimited::default();
-        // When the last slot became free, if the next request has waited for one.
-        let (mut blocked, mut freed_ns) = (false, 0);
+        // Whether the next request has waited for a slot, and when slots became free since.
+        let (mut blocked, mut freed) = (false, Slots::default());
         while !control.is_stopped() {
+            // Before anything is sent: what ended makes room, and the next request of its user due.
+            for ended in flight.ended.drain(..) {
+                freed.add(ended.at_ns);
+                source.ended(ended.session, ended.turn, ended.at_ns, ended.is_ok, ended.lost);
+            }
             let mut burst = 0;
             while burst < BURST && flight.in_flight < most {
                 let Some(due) = source.next(now_ns()) else { break };
-                let released = if blocked { due.at_ns.max(freed_ns) } else { due.at_ns };
+                let released = if blocked { due.at_ns.max(freed.next()) } else { due.at_ns };
                 limited.add(released - due.at_ns);
                 flight.send(due, &source.session(due.session).turns[usize::from(due.turn)].body, released);
                 burst += 1;
             }
-            for ended in std::mem::take(&mut flight.ended) {
-                freed_ns = freed_ns.max(ended.at_ns);
-                source.ended(ended.session, ended.turn, ended.at_ns, ended.is_ok, ended.lost);
+            // A request that could not be handed over has ended already.
+            if !flight.ended.is_empty() {
+                continue;
             }
             if flight.in_flight == 0 && source.is_dry() {
                 break;
             }
             let full = flight.in_flight >= most;
             blocked = full || (blocked && source.has_ready());
-            // More is due than one burst: look at the sockets without waiting.
-            let until = if source.has_ready() && !full { Some(0) } else { source.next_ns() };
+            if !blocked {
+                freed.clear();
+            }
+            let until = match source.has_ready() {
+                // Only an end lets the next request go.
+                _ if full => None,
+                // More is due than one burst: look at the sockets without waiting.
+                true => Some(0),
+                false => source.next_ns(),
+            };
             flight.wait(until, !full)?;
         }
         let stopped = control.is_stopped() && (flight.in_flight > 0 || !source.is_dry());
@@ -140,6 +153,30 @@ fn check(sessions: &[Session], load: Load<'_>) -> Result<(), DriverError> {
             Err(DriverError::Endless)
         }
         _ => Ok(()),
+    }
+}
+
+/// When slots of a cap became free, for the requests that wait for one: the first in line could leave with the first of them.
+#[derive(Default)]
+struct Slots {
+    free: VecDeque<u64>,
+    last_ns: u64,
+}
+
+impl Slots {
+    fn add(&mut self, at_ns: u64) {
+        self.free.push_back(at_ns);
+    }
+
+    /// Takes the first; the last that was taken again where there is none.
+    fn next(&mut self) -> u64 {
+        self.last_ns = self.free.pop_front().map_or(self.last_ns, |at_ns| at_ns.max(self.last_ns));
+        self.last_ns
+    }
+
+    /// Nobody waits.
+    fn clear(&mut self) {
+        self.last_ns = self.free.drain(..).fold(self.last_ns, u64::max);
     }
 }
 
