@@ -4,12 +4,59 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Where requests go, and nowhere else: `http://host:port[/prefix]`, `https://…`, or `unix:/path/of/socket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub place: Place,
     /// What stands in front of every path; without a slash at its end.
     pub prefix: String,
+    /// What is spoken with it; no part of the address.
+    pub version: HttpVersion,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// One request at a time on a connection.
+    #[default]
+    #[serde(rename = "1.1")]
+    Http1,
+    /// Many at once: by ALPN over TLS, and with prior knowledge (RFC 9113, section 3.3) without it.
+    #[serde(rename = "2")]
+    Http2,
+}
+
+impl HttpVersion {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Http1, Self::Http2];
+
+    /// As on command lines and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
+
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for HttpVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "1.1" | "1" | "http1.1" | "http/1.1" => Ok(Self::Http1),
+            "2" | "2.0" | "h2" | "h2c" | "http2" | "http/2" => Ok(Self::Http2),
+            _ => Err(format!("`{text}` is no version of HTTP that is spoken here: give 1.1 or 2")),
+        }
+    }
 }
 
 /// How the server is reached.
@@ -55,6 +102,12 @@ impl Target {
         }
     }
 
+    /// The same server by a version of HTTP.
+    #[must_use]
+    pub fn spoken(self, version: HttpVersion) -> Self {
+        Self { version, ..self }
+    }
+
     /// The path of an API call, for instance `/v1/models`.
     pub fn path(&self, call: &str) -> String {
         format!("{}{call}", self.prefix)
@@ -78,7 +131,11 @@ impl FromStr for Target {
             return if path.is_empty() {
                 Err(bad())
             } else {
-                Ok(Self { place: Place::Unix(PathBuf::from(path)), prefix: String::new() })
+                Ok(Self {
+                    place: Place::Unix(PathBuf::from(path)),
+                    prefix: String::new(),
+                    version: HttpVersion::default(),
+                })
             };
         }
         let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
@@ -106,7 +163,11 @@ impl FromStr for Target {
         let path = path.trim_end_matches('/');
         // OpenAI's clients want the version in their base URL; here it is part of each call.
         let prefix = path.strip_suffix("/v1").unwrap_or(path).trim_end_matches('/');
-        Ok(Self { place: Place::Tcp { host: host.to_owned(), port, tls }, prefix: prefix.to_owned() })
+        Ok(Self {
+            place: Place::Tcp { host: host.to_owned(), port, tls },
+            prefix: prefix.to_owned(),
+            version: HttpVersion::default(),
+        })
     }
 }
 
@@ -130,6 +191,7 @@ mod tests {
         let tcp = |host: &str, port, tls, prefix: &str| Target {
             place: Place::Tcp { host: host.into(), port, tls },
             prefix: prefix.into(),
+            version: HttpVersion::Http1,
         };
         assert_eq!("http://127.0.0.1:8000".parse(), Ok(tcp("127.0.0.1", 8000, false, "")));
         assert_eq!("http://localhost:8000/v1/".parse(), Ok(tcp("localhost", 8000, false, "")));
@@ -149,6 +211,18 @@ mod tests {
     fn a_password_is_refused_and_not_repeated() {
         let error = "http://me:hunter2@host/".parse::<Target>().unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn versions_have_names_that_come_back() {
+        for version in HttpVersion::ALL {
+            assert_eq!(version.name().parse(), Ok(version));
+            assert_eq!(serde_json::to_value(version).unwrap(), version.name());
+        }
+        assert_eq!("h2c".parse(), Ok(HttpVersion::Http2));
+        assert!("3".parse::<HttpVersion>().is_err());
+        let target = "http://h".parse::<Target>().unwrap().spoken(HttpVersion::Http2);
+        assert_eq!((target.to_string().as_str(), target.version), ("http://h", HttpVersion::Http2));
     }
 
     #[test]

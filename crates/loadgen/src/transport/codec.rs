@@ -13,13 +13,29 @@ pub(super) struct Decoded {
     pub reply: Option<Box<Reply>>,
 }
 
+/// What of a request follows the bytes that [`Codec::begin`] gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Its payload as it is, at once.
+    Payload,
+    /// Nothing: the payload was among them.
+    Nothing,
+    /// Something that the protocol holds back until the server lets it go ([`Codec::output`]).
+    Held,
+}
+
 /// The protocol of one connection.
 pub(super) trait Codec: Send {
     /// Most requests that may wait for their answers on one connection.
     fn at_once(&self) -> usize;
 
-    /// Appends the bytes that stand in front of a payload of `length` bytes.
-    fn begin(&mut self, id: u64, length: usize, head: &mut Vec<u8>);
+    /// True if an answer is known for that of a request only because it is the next one.
+    fn is_serial(&self) -> bool {
+        false
+    }
+
+    /// Begins a request: appends the bytes that go out now.
+    fn begin(&mut self, id: u64, payload: &[u8], head: &mut Vec<u8>) -> Rest;
 
     /// Reads what it can of `bytes` (what was left over before, then what came at `at_ns`) and returns how many it needs no more.
     ///
@@ -34,8 +50,21 @@ pub(super) trait Codec: Send {
     /// False if the connection takes no more requests.
     fn is_reusable(&self) -> bool;
 
-    /// The request that waits is given up: what came of its answer until now.
-    fn partial(&mut self) -> Option<Box<Reply>> {
+    /// A request that waits is given up: what came of its answer until now.
+    fn partial(&mut self, _id: u64) -> Option<Box<Reply>> {
         None
     }
+
+    /// True once the server has said what has to be known before a request goes out.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// True if [`Codec::output`] has something to give.
+    fn has_output(&self) -> bool {
+        false
+    }
+
+    /// Appends what is to be sent besides the beginnings of requests, and the requests whose last byte is in it.
+    fn output(&mut self, _bytes: &mut Vec<u8>, _whole: &mut Vec<u64>) {}
 }

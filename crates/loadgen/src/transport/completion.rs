@@ -3,70 +3,24 @@
 
 use std::sync::Arc;
 
-use super::MOST_BYTES;
-use super::answer::{Answer, Failure};
-use super::codec::{Codec, Decoded};
+use super::answer::Failure;
+use super::codec::{Codec, Decoded, Rest};
+use super::exchange::Exchange;
 use super::head::{Body, Head};
+use super::protocol::Protocol;
 use crate::outcome::ErrorClass;
-use crate::serving::reply::{Reader, Reply, refusal};
-use crate::serving::target::Target;
-
-/// How much of a refusal's body is kept, bytes.
-const MOST_OF_REFUSAL: usize = 64 << 10;
-
-/// What holds for every request of a pool. It has no `Debug`: a key may be in it.
-#[derive(Clone)]
-pub struct Protocol {
-    /// The head of each request up to the content length.
-    prefix: Vec<u8>,
-    /// Keep the text of answers ([`Reply::text`]).
-    pub keep_text: bool,
-    /// Use each connection once: the server closes it after an answer, whatever it says.
-    pub single_use: bool,
-    /// Take answers of any kind whole ([`Answer::content`]), whatever their status.
-    raw: bool,
-}
-
-impl Protocol {
-    /// Posts JSON to `call` of the target, for instance `/v1/chat/completions`, with the key as a bearer token.
-    pub fn post(target: &Target, call: &str, key: Option<&str>) -> Self {
-        let prefix = format!(
-            "{}content-type: application/json\r\naccept: text/event-stream, application/json\r\ncontent-length: ",
-            head("POST", target, call, key)
-        );
-        Self { prefix: prefix.into_bytes(), keep_text: false, single_use: false, raw: false }
-    }
-
-    /// Fetches `call` of the target: the body is given back whole, the status is in [`Reply::status`].
-    pub fn get(target: &Target, call: &str, key: Option<&str>) -> Self {
-        let prefix = format!("{}accept: */*\r\ncontent-length: ", head("GET", target, call, key));
-        Self { prefix: prefix.into_bytes(), keep_text: false, single_use: true, raw: true }
-    }
-
-    /// Posts, and takes the answer whole as [`Protocol::get`] does.
-    #[must_use]
-    pub fn whole(mut self) -> Self {
-        self.raw = true;
-        self
-    }
-}
-
-fn head(method: &str, target: &Target, call: &str, key: Option<&str>) -> String {
-    let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let agent = concat!("llmbench/", env!("CARGO_PKG_VERSION"));
-    format!("{method} {} HTTP/1.1\r\nhost: {}\r\nuser-agent: {agent}\r\n{key}", target.path(call), target.authority())
-}
+use crate::serving::reply::Reply;
 
 /// The protocol on one connection.
 pub(super) struct Completion {
     protocol: Arc<Protocol>,
     /// The request that waits for its answer.
     waiting: Option<u64>,
-    head: Option<Head>,
-    reply: Box<Reply>,
-    reader: Reader,
-    /// The body, where it is not a stream of events; and room for a part that leaves the chunked coding.
-    body: Vec<u8>,
+    /// How its body ends, once the head is there.
+    body: Option<Body>,
+    exchange: Exchange,
+    /// Room for a part that leaves the chunked coding.
+    part: Vec<u8>,
     /// Bytes of a body of known length so far.
     received: usize,
     reusable: bool,
@@ -77,10 +31,9 @@ impl Completion {
         Self {
             protocol,
             waiting: None,
-            head: None,
-            reply: Box::default(),
-            reader: Reader::default(),
-            body: Vec::new(),
+            body: None,
+            exchange: Exchange::default(),
+            part: Vec::new(),
             received: 0,
             reusable: true,
         }
@@ -88,17 +41,15 @@ impl Completion {
 
     fn begin_body(&mut self, head: Head) {
         self.reusable &= head.keep_alive && !self.protocol.single_use;
-        self.reply.status = head.status;
-        self.reply.streamed = head.is_events && (200..300).contains(&head.status) && !self.protocol.raw;
-        self.body.clear();
+        self.exchange.begin(head.heading, self.protocol.reading());
         self.received = 0;
-        self.head = Some(head);
+        self.body = Some(head.body);
     }
 
     /// Takes what it can of the body; returns how many bytes and whether the body is complete.
     fn take_body(&mut self, bytes: &[u8], at_ns: u64) -> Result<(usize, bool), Failure> {
-        let Some(head) = &mut self.head else { return Ok((0, false)) };
-        let (part, used, complete): (&[u8], usize, bool) = match &mut head.body {
+        let Some(body) = &mut self.body else { return Ok((0, false)) };
+        let (part, used, complete): (&[u8], usize, bool) = match body {
             Body::Length(length) => {
                 let take = bytes.len().min(*length - self.received);
                 self.received += take;
@@ -106,56 +57,19 @@ impl Completion {
             }
             Body::Close => (bytes, bytes.len(), false),
             Body::Chunked(chunked) => {
-                let before = if self.reply.streamed { 0 } else { self.body.len() };
-                self.body.truncate(before);
-                let used = chunked.decode(bytes, &mut self.body)?;
-                (&[], used, chunked.is_complete())
+                self.part.clear();
+                let used = chunked.decode(bytes, &mut self.part)?;
+                (&self.part, used, chunked.is_complete())
             }
         };
-        if self.reply.streamed {
-            let part = if matches!(head.body, Body::Chunked(_)) { &self.body[..] } else { part };
-            let fed = self.reader.feed(part, &mut self.reply, at_ns, self.protocol.keep_text);
-            fed.map_err(|error| Failure::new(ErrorClass::Protocol, error.to_string()))?;
-        } else {
-            self.body.extend_from_slice(part);
-            let is_refusal = !(200..300).contains(&head.status) && !self.protocol.raw;
-            // A refusal of any length is a refusal.
-            if is_refusal && self.body.len() > MOST_OF_REFUSAL {
-                self.body.truncate(MOST_OF_REFUSAL);
-            }
-            if self.body.len() > MOST_BYTES {
-                return Err(Failure::new(
-                    ErrorClass::Protocol,
-                    format!("the answer is longer than {MOST_BYTES} bytes"),
-                ));
-            }
-        }
+        self.exchange.feed(part, at_ns, self.protocol.reading())?;
         Ok((used, complete))
     }
 
     /// Nothing more of the answer comes. `whole`: as far as HTTP can tell it is complete.
     fn complete(&mut self, id: u64, at_ns: u64, whole: bool, decoded: &mut Vec<Decoded>) {
-        let Some(head) = self.head.take() else { return };
-        self.waiting = None;
-        let bytes = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        let keep = self.protocol.keep_text;
-        if self.reply.streamed {
-            self.reader.finish(&mut self.reply, at_ns, keep);
-        }
-        let content = self.protocol.raw.then(|| std::mem::take(&mut self.body));
-        let verdict = if self.protocol.raw {
-            if whole { Ok(()) } else { Err(Failure::new(ErrorClass::ShortBody, "the answer is cut short")) }
-        } else if (200..300).contains(&head.status) {
-            if !self.reply.streamed {
-                self.reply.take_body(&self.body, at_ns, keep);
-            }
-            self.reply.judge(whole)
-        } else {
-            Err(refusal(head.status, head.location.as_deref(), head.retry_after.as_deref(), &self.body))
-        };
-        let first_byte_ns = self.reply.first_byte_ns;
-        let answer = verdict.map(|()| Answer { server: None, check: 0, bytes, content });
-        decoded.push(Decoded { id, first_byte_ns, answer, reply: Some(std::mem::take(&mut self.reply)) });
+        (self.waiting, self.body) = (None, None);
+        decoded.push(self.exchange.complete(id, at_ns, whole, self.protocol.reading()));
     }
 }
 
@@ -164,12 +78,15 @@ impl Codec for Completion {
         1
     }
 
-    fn begin(&mut self, id: u64, length: usize, head: &mut Vec<u8>) {
+    fn is_serial(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, id: u64, payload: &[u8], head: &mut Vec<u8>) -> Rest {
         self.waiting = Some(id);
-        self.reader.reset();
-        head.extend_from_slice(&self.protocol.prefix);
-        head.extend_from_slice(length.to_string().as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
+        self.exchange.reset();
+        self.protocol.put_head(payload.len(), head);
+        Rest::Payload
     }
 
     fn decode(&mut self, bytes: &[u8], at_ns: u64, decoded: &mut Vec<Decoded>) -> Result<usize, Failure> {
@@ -183,14 +100,14 @@ impl Codec for Completion {
                     Err(Failure::new(ErrorClass::Protocol, "the server sent bytes that nobody asked for"))
                 };
             };
-            if self.reply.first_byte_ns == 0 && !rest.is_empty() {
-                self.reply.first_byte_ns = at_ns;
+            if !rest.is_empty() {
+                self.exchange.touch(at_ns);
             }
-            if self.head.is_none() {
+            if self.body.is_none() {
                 let Some((head, length)) = Head::read(rest)? else { return Ok(used) };
                 used += length;
                 // An interim answer (100 Continue, 103 Early Hints) is followed by the answer itself.
-                if head.status >= 200 {
+                if head.heading.status >= 200 {
                     self.begin_body(head);
                 }
                 continue;
@@ -206,12 +123,12 @@ impl Codec for Completion {
 
     fn end(&mut self, decoded: &mut Vec<Decoded>) -> Option<u64> {
         let id = self.waiting?;
-        let Some(head) = &self.head else { return (self.reply.first_byte_ns > 0).then_some(id) };
+        let Some(body) = &self.body else { return self.exchange.has_begun().then_some(id) };
         // A body that ends with the connection is complete for HTTP. A stream that said its last word is complete whatever the
         // coding still owes; one that did not is judged by its own words.
-        let whole = matches!(head.body, Body::Close);
-        if whole || self.reply.streamed {
-            let at_ns = self.reply.last_token_ns.max(self.reply.first_byte_ns);
+        let whole = matches!(body, Body::Close);
+        if whole || self.exchange.is_streamed() {
+            let at_ns = self.exchange.last_ns();
             self.complete(id, at_ns, whole, decoded);
             return None;
         }
@@ -222,13 +139,14 @@ impl Codec for Completion {
         self.reusable
     }
 
-    fn partial(&mut self) -> Option<Box<Reply>> {
-        self.waiting.take().map(|_| std::mem::take(&mut self.reply))
+    fn partial(&mut self, _: u64) -> Option<Box<Reply>> {
+        self.waiting.take().map(|_| self.exchange.take_reply())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::exchange::MOST_OF_REFUSAL;
     use super::*;
     use crate::serving::varint;
     use proptest::prelude::*;
@@ -239,7 +157,7 @@ mod tests {
     fn waiting() -> Completion {
         let target = "http://localhost:1/api".parse().unwrap();
         let mut codec = Completion::new(Arc::new(Protocol::post(&target, "/v1/chat/completions", None)));
-        codec.begin(5, 2, &mut Vec::new());
+        codec.begin(5, b"{}", &mut Vec::new());
         codec
     }
 
@@ -267,7 +185,8 @@ mod tests {
     fn the_head_has_what_servers_want_and_the_key() {
         let target = "http://localhost:80/api".parse().unwrap();
         let mut head = Vec::new();
-        Completion::new(Arc::new(Protocol::post(&target, "/v1/completions", Some("sk-1")))).begin(1, 12, &mut head);
+        Completion::new(Arc::new(Protocol::post(&target, "/v1/completions", Some("sk-1"))))
+            .begin(1, &[0; 12], &mut head);
         let text = String::from_utf8(head).unwrap();
         assert!(text.starts_with("POST /api/v1/completions HTTP/1.1\r\nhost: localhost\r\n"), "{text}");
         assert!(text.contains("\r\nauthorization: Bearer sk-1\r\n") && text.ends_with("content-length: 12\r\n\r\n"));
@@ -346,14 +265,14 @@ mod tests {
         let mut codec = waiting();
         codec.decode(b"HTTP/1.1 500 No\r\n\r\n", 1, &mut decoded).unwrap();
         (0..20).for_each(|_| assert_eq!(codec.decode(&part, 2, &mut decoded).unwrap(), part.len()));
-        assert!(codec.body.len() <= MOST_OF_REFUSAL);
+        assert!(codec.exchange.held() <= MOST_OF_REFUSAL);
     }
 
     #[test]
     fn raw_answers_are_given_back() {
         let target = "http://localhost:1".parse().unwrap();
         let mut codec = Completion::new(Arc::new(Protocol::get(&target, "/metrics", None)));
-        codec.begin(1, 0, &mut Vec::new());
+        codec.begin(1, b"", &mut Vec::new());
         let mut decoded = Vec::new();
         codec.decode(b"HTTP/1.1 404 No\r\ncontent-length: 4\r\n\r\nnone", 1, &mut decoded).unwrap();
         let one = decoded.remove(0);

@@ -12,8 +12,9 @@ use rustix::net::{
 };
 
 use super::answer::Failure;
-use super::codec::{Codec, Decoded};
+use super::codec::{Codec, Decoded, Rest};
 use super::kernel_stamp;
+use super::sockets::Turn;
 use super::tls::{Peer, Tls};
 use crate::clock::{now_ns, wall_ns};
 use crate::outcome::ErrorClass;
@@ -42,14 +43,14 @@ pub(super) enum Received {
 pub(super) struct Connection {
     fd: OwnedFd,
     pub codec: Box<dyn Codec>,
-    /// When connecting began, until it stands: with TLS, until the handshake is over.
+    /// When connecting began, until it stands: the handshake of TLS is over, and the protocol has what it needs to begin.
     pub connecting_ns: Option<u64>,
     /// Since when it stands.
     pub stands_ns: u64,
     /// The stream is open; a handshake may be under way on it.
     pub is_open: bool,
     tls: Option<Box<Tls>>,
-    /// Requests whose last byte was written while reading (TLS), with the time.
+    /// Requests whose last byte was written while reading, with the time.
     pub flushed: Vec<(u64, u64)>,
     plain: Vec<u8>,
     /// The kernel stamps what it receives.
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     /// Whether the poller watches for room to write.
     pub watched_for_room: bool,
     pub generation: u32,
+    /// Its turn among the connections that take requests, if it is among them.
+    pub placed: Option<Turn>,
     input: Vec<u8>,
     output: Vec<u8>,
     /// Bytes of `output` that are written already.
@@ -101,8 +104,8 @@ impl Connection {
         };
         let mut connection = Self {
             fd,
+            connecting_ns: (!stands || peer.is_some() || !codec.is_ready()).then_some(began),
             codec,
-            connecting_ns: (!stands || peer.is_some()).then_some(began),
             stands_ns: began,
             is_open: stands,
             tls: peer.map(Tls::new).transpose()?.map(Box::new),
@@ -114,6 +117,7 @@ impl Connection {
             last_used: 0,
             watched_for_room: false,
             generation,
+            placed: None,
             input: Vec::new(),
             output: Vec::new(),
             output_done: 0,
@@ -122,6 +126,7 @@ impl Connection {
             queued: 0,
             written: 0,
         };
+        connection.push_output()?;
         if stands {
             connection.push_sealed()?;
         }
@@ -136,11 +141,17 @@ impl Connection {
     pub fn connected(&mut self) -> io::Result<()> {
         sockopt::socket_error(&self.fd)??;
         self.is_open = true;
-        if self.tls.is_none() {
+        self.stand(now_ns());
+        if self.tls.is_some() { self.push_sealed() } else { self.flush_aside() }
+    }
+
+    /// Takes note of the time if nothing is left to be done before requests go out.
+    fn stand(&mut self, at_ns: u64) {
+        let is_agreed = self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking());
+        if self.connecting_ns.is_some() && self.is_open && is_agreed && self.codec.is_ready() {
             self.connecting_ns = None;
-            self.stands_ns = now_ns();
+            self.stands_ns = at_ns;
         }
-        self.push_sealed()
     }
 
     /// Goes on with connecting, after the socket was reported ready.
@@ -150,9 +161,22 @@ impl Connection {
         }
         match self.receive(scratch, &mut Vec::new()) {
             Received::Bytes | Received::Nothing => Ok(()),
-            Received::Broken(failure) => Err(io::Error::new(io::ErrorKind::InvalidData, failure.message)),
+            Received::Broken(failure) => {
+                // Until they have agreed on TLS it is TLS that is at fault, and afterwards what is spoken in it.
+                let is_tls = self.tls.as_ref().is_some_and(|tls| tls.is_handshaking() && !tls.is_other_http);
+                let kind = if is_tls { io::ErrorKind::InvalidData } else { io::ErrorKind::Unsupported };
+                Err(io::Error::new(kind, failure.message))
+            }
+            Received::End(None) if self.is_unanswered() => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "it closed the connection without a word of it"))
+            }
             Received::End(error) => Err(error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())),
         }
+    }
+
+    /// True while only the protocol's own beginning is waited for.
+    pub fn is_unanswered(&self) -> bool {
+        self.is_open && !self.codec.is_ready() && self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking())
     }
 
     /// Writes what TLS has to send by itself.
@@ -170,10 +194,41 @@ impl Connection {
             let queued = self.queued;
             self.unsent.extend(tls.waiting.drain(..).map(|id| (id, queued)));
         }
+        self.flush_aside()
+    }
+
+    /// Writes queued bytes and keeps in mind which requests are now written whole.
+    fn flush_aside(&mut self) -> io::Result<()> {
         let mut sent = std::mem::take(&mut self.flushed);
         let flushed = self.flush(&mut sent);
         self.flushed = sent;
         flushed
+    }
+
+    /// Sends, or queues, what the protocol has to say by itself.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn push_output(&mut self) -> io::Result<()> {
+        if !self.codec.has_output() {
+            return Ok(());
+        }
+        if let Some(tls) = &mut self.tls {
+            self.head.clear();
+            self.codec.output(&mut self.head, &mut tls.waiting);
+            tls.write(&self.head)?;
+            return if self.is_open { self.push_sealed() } else { Ok(()) };
+        }
+        if self.output_done == self.output.len() {
+            self.output.clear();
+            self.output_done = 0;
+        }
+        let (before, mut whole) = (self.output.len(), Vec::new());
+        self.codec.output(&mut self.output, &mut whole);
+        self.queued += (self.output.len() - before) as u64;
+        let queued = self.queued;
+        self.unsent.extend(whole.into_iter().map(|id| (id, queued)));
+        if self.is_open { self.flush_aside() } else { Ok(()) }
     }
 
     /// Measures from now on how long bytes wait in the kernel, where the system tells.
@@ -198,6 +253,12 @@ impl Connection {
         }
     }
 
+    /// True if there is something to be read, the end of the connection included.
+    pub fn has_news(&self) -> bool {
+        let mut byte = [0; 1];
+        !matches!(retry(|| recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)), Err(Errno::AGAIN))
+    }
+
     /// True while room in the socket is waited for: bytes are queued, or the stream is being opened.
     pub fn wants_room(&self) -> bool {
         self.is_blocked() || !self.is_open
@@ -214,11 +275,13 @@ impl Connection {
     /// The connection is lost, and no byte of the request was taken.
     pub fn send(&mut self, id: u64, payload: &[u8]) -> io::Result<Option<u64>> {
         self.head.clear();
-        self.codec.begin(id, payload.len(), &mut self.head);
+        let rest = self.codec.begin(id, payload, &mut self.head);
+        let payload = if rest == Rest::Payload { payload } else { &[] };
+        let is_whole = rest != Rest::Held;
         if let Some(tls) = &mut self.tls {
             tls.write(&self.head)?;
             tls.write(payload)?;
-            tls.waiting.push(id);
+            tls.waiting.extend(is_whole.then_some(id));
             let before = self.written;
             if self.is_open
                 && !tls.is_handshaking()
@@ -232,7 +295,7 @@ impl Connection {
             return Ok(sent.map(|at| self.flushed.swap_remove(at).1));
         }
         let length = self.head.len() + payload.len();
-        let taken = if self.is_blocked() || !self.is_open {
+        let taken = if length == 0 || self.is_blocked() || !self.is_open {
             0
         } else {
             let parts = [IoSlice::new(&self.head), IoSlice::new(payload)];
@@ -245,7 +308,7 @@ impl Connection {
         self.queued += length as u64;
         self.written += taken as u64;
         if taken == length {
-            return Ok(Some(now_ns()));
+            return Ok(is_whole.then(now_ns));
         }
         if self.output_done == self.output.len() {
             self.output.clear();
@@ -254,7 +317,7 @@ impl Connection {
         let of_head = taken.min(self.head.len());
         self.output.extend_from_slice(&self.head[of_head..]);
         self.output.extend_from_slice(&payload[taken - of_head..]);
-        self.unsent.push_back((id, self.queued));
+        self.unsent.extend(is_whole.then_some((id, self.queued)));
         Ok(None)
     }
 
@@ -307,9 +370,6 @@ impl Connection {
                 Ok(closed) => is_last = closed,
                 Err(message) => return Received::Broken(Failure::new(ErrorClass::Protocol, format!("TLS: {message}"))),
             }
-            if !tls.is_handshaking() && self.connecting_ns.take().is_some() {
-                self.stands_ns = at_ns;
-            }
             if let Err(error) = self.push_sealed() {
                 return Received::End(Some(error));
             }
@@ -329,8 +389,12 @@ impl Connection {
         };
         decoded.extend(answers.into_iter().map(|answer| (answer, at_ns)));
         self.plain = plain;
+        self.stand(at_ns);
+        // What follows is no part of a request, and says whether the connection is lost by itself.
+        let pushed = if result.is_ok() { self.push_output() } else { Ok(()) };
         match result {
             Err(failure) => Received::Broken(failure),
+            Ok(()) if pushed.is_err() => Received::End(pushed.err()),
             Ok(()) if is_last => Received::End(None),
             Ok(()) => Received::Bytes,
         }

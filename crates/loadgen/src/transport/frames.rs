@@ -2,7 +2,7 @@
 
 use super::MOST_BYTES;
 use super::answer::{AnswerFormat, Failure};
-use super::codec::{Codec, Decoded};
+use super::codec::{Codec, Decoded, Rest};
 use crate::outcome::ErrorClass;
 
 const HEAD: usize = 4 + 8;
@@ -28,10 +28,11 @@ impl Codec for Frames {
         usize::MAX
     }
 
-    fn begin(&mut self, id: u64, length: usize, head: &mut Vec<u8>) {
+    fn begin(&mut self, id: u64, payload: &[u8], head: &mut Vec<u8>) -> Rest {
         // The transport refuses payloads over MOST_BYTES, which fits.
-        head.extend((length as u32).to_le_bytes());
+        head.extend((payload.len() as u32).to_le_bytes());
         head.extend(id.to_le_bytes());
+        Rest::Payload
     }
 
     fn decode(&mut self, bytes: &[u8], at_ns: u64, decoded: &mut Vec<Decoded>) -> Result<usize, Failure> {
@@ -71,7 +72,7 @@ mod tests {
 
     fn frame(id: u64, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        Frames::new(AnswerFormat::Opaque, false).begin(id, payload.len(), &mut frame);
+        Frames::new(AnswerFormat::Opaque, false).begin(id, payload, &mut frame);
         frame.extend(payload);
         frame
     }

@@ -2,6 +2,7 @@
 
 use super::answer::Failure;
 use super::chunked::Chunked;
+use super::exchange::Heading;
 use crate::outcome::ErrorClass;
 
 /// Longest head of an answer, bytes, and most fields in it.
@@ -20,15 +21,10 @@ pub(super) enum Body {
 /// The head of an answer.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub status: u16,
+    pub heading: Heading,
     pub body: Body,
     /// The connection takes another request afterwards, by what the server says.
     pub keep_alive: bool,
-    /// The body is a stream of events.
-    pub is_events: bool,
-    /// Fields of refusals.
-    pub location: Option<String>,
-    pub retry_after: Option<String>,
 }
 
 impl Head {
@@ -50,12 +46,9 @@ impl Head {
         };
         let status = response.code.unwrap_or(0);
         let mut head = Self {
-            status,
+            heading: Heading { status, ..Heading::default() },
             body: Body::Close,
             keep_alive: response.version == Some(1),
-            is_events: false,
-            location: None,
-            retry_after: None,
         };
         for field in response.headers.iter() {
             head.take(field.name, field.value)?;
@@ -73,7 +66,6 @@ impl Head {
             let mut tokens = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
             tokens.any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
         };
-        let text = || Some(String::from_utf8_lossy(value).trim().to_owned());
         if name.eq_ignore_ascii_case("connection") {
             self.keep_alive = (self.keep_alive || has("keep-alive")) && !has("close");
         } else if name.eq_ignore_ascii_case("transfer-encoding") && has("chunked") {
@@ -83,13 +75,8 @@ impl Head {
             self.body = Body::Length(
                 length.ok_or_else(|| Failure::new(ErrorClass::Protocol, "the answer has a bad content length"))?,
             );
-        } else if name.eq_ignore_ascii_case("content-type") {
-            let kind = value.split(|&byte| byte == b';').next().unwrap_or_default();
-            self.is_events = kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream");
-        } else if name.eq_ignore_ascii_case("location") {
-            self.location = text();
-        } else if name.eq_ignore_ascii_case("retry-after") {
-            self.retry_after = text();
+        } else {
+            self.heading.take(name.as_bytes(), value);
         }
         Ok(())
     }

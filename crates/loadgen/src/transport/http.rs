@@ -7,7 +7,7 @@
 
 use super::MOST_BYTES;
 use super::answer::{AnswerFormat, Failure};
-use super::codec::{Codec, Decoded};
+use super::codec::{Codec, Decoded, Rest};
 use super::head::{Body, Head};
 use crate::outcome::ErrorClass;
 
@@ -64,11 +64,16 @@ impl Codec for Http {
         1
     }
 
-    fn begin(&mut self, id: u64, length: usize, head: &mut Vec<u8>) {
+    fn is_serial(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, id: u64, payload: &[u8], head: &mut Vec<u8>) -> Rest {
         self.waiting = Some(id);
         head.extend_from_slice(&self.prefix);
-        head.extend_from_slice(length.to_string().as_bytes());
+        head.extend_from_slice(payload.len().to_string().as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
+        Rest::Payload
     }
 
     fn decode(&mut self, bytes: &[u8], at_ns: u64, decoded: &mut Vec<Decoded>) -> Result<usize, Failure> {
@@ -90,7 +95,7 @@ impl Codec for Http {
                 used += length;
                 self.reusable &= head.keep_alive;
                 // An interim answer (100 Continue, 103 Early Hints) is followed by the answer itself.
-                if head.status >= 200 {
+                if head.heading.status >= 200 {
                     self.head = Some(head);
                 }
                 continue;
@@ -121,14 +126,15 @@ impl Codec for Http {
             if !complete {
                 return Ok(used);
             }
-            let status = head.status;
+            let status = head.heading.status;
             self.complete(id, status, decoded);
         }
     }
 
     fn end(&mut self, decoded: &mut Vec<Decoded>) -> Option<u64> {
         let id = self.waiting?;
-        if let Some(Head { status, body: Body::Close, .. }) = self.head {
+        if let Some(Head { heading, body: Body::Close, .. }) = &self.head {
+            let status = heading.status;
             self.complete(id, status, decoded);
             return None;
         }
@@ -153,7 +159,7 @@ mod tests {
 
     fn waiting() -> Http {
         let mut http = Http::new("localhost:1", "/prepare", AnswerFormat::Opaque, false);
-        http.begin(5, 3, &mut Vec::new());
+        http.begin(5, b"abc", &mut Vec::new());
         http
     }
 
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn the_request_is_what_servers_expect() {
         let mut head = Vec::new();
-        Http::new("localhost:80", "/prepare", AnswerFormat::Opaque, false).begin(1, 12, &mut head);
+        Http::new("localhost:80", "/prepare", AnswerFormat::Opaque, false).begin(1, &[0; 12], &mut head);
         let text = String::from_utf8(head).unwrap();
         assert!(text.starts_with("POST /prepare HTTP/1.1\r\nhost: localhost:80\r\n"));
         assert!(text.ends_with("content-length: 12\r\n\r\n"));
@@ -238,7 +244,7 @@ mod tests {
         for id in 6..9 {
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             assert_eq!(http.decode(answer, id, &mut decoded).unwrap(), answer.len());
-            http.begin(id, 1, &mut Vec::new());
+            http.begin(id, b"a", &mut Vec::new());
         }
         assert_eq!(decoded.iter().map(|one| (one.id, one.first_byte_ns)).collect::<Vec<_>>(), [(5, 6), (6, 7), (7, 8)]);
     }

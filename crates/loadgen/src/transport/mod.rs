@@ -10,19 +10,23 @@ mod codec;
 mod completion;
 mod connection;
 mod endpoint;
+mod exchange;
 mod frames;
+mod h2;
 mod head;
+mod hpack;
 mod http;
 mod in_process;
 mod kernel_stamp;
+mod protocol;
 mod remote;
 mod sockets;
 mod tls;
 
 pub use answer::{Answer, AnswerFormat, Failure};
-pub use completion::Protocol;
 pub use endpoint::{Endpoint, EndpointError};
 pub use in_process::{InProcess, Served};
+pub use protocol::Protocol;
 pub use remote::SocketOptions;
 pub use sockets::Sockets;
 
@@ -114,6 +118,8 @@ pub enum OpenError {
         "cannot agree on TLS with {endpoint}: {message}; for a certificate of an authority of your own name it in SSL_CERT_FILE, for a server without TLS write http://"
     )]
     Tls { endpoint: String, message: String },
+    #[error("{endpoint} does not speak HTTP/2: {message}; leave out --http-version 2")]
+    Http2 { endpoint: String, message: String },
     #[error("cannot prepare to wait for sockets: {0}")]
     Poller(std::io::Error),
 }

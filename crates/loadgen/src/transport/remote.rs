@@ -10,14 +10,16 @@ use rustix::net::SocketAddrUnix;
 use super::OpenError;
 use super::answer::{AnswerFormat, Failure};
 use super::codec::Codec;
-use super::completion::{Completion, Protocol};
+use super::completion::Completion;
 use super::connection::Address;
 use super::endpoint::Endpoint;
 use super::frames::Frames;
+use super::h2::{Http2, Limit};
 use super::http::Http;
+use super::protocol::Protocol;
 use super::tls::Peer;
 use crate::outcome::ErrorClass;
-use crate::serving::target::{Place, Target};
+use crate::serving::target::{HttpVersion, Place, Target};
 
 /// How a pool treats answers and connecting.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,8 @@ pub(super) struct Remote {
     pub speak: Speak,
     /// Where TLS is spoken.
     pub peer: Option<Peer>,
+    /// Requests share a connection as far as the server lets them (HTTP/2).
+    pub shares: bool,
     /// Measure how long bytes wait in the kernel.
     pub measures_delay: bool,
     pub connect_timeout_ns: u64,
@@ -84,7 +88,16 @@ impl Remote {
         };
         let SocketOptions { connect_timeout_ns, opening_gap_ns, .. } = options;
         let speak = Box::new(speak);
-        Ok(Self { name, addresses, speak, peer: None, measures_delay: false, connect_timeout_ns, opening_gap_ns })
+        Ok(Self {
+            name,
+            addresses,
+            speak,
+            peer: None,
+            shares: false,
+            measures_delay: false,
+            connect_timeout_ns,
+            opening_gap_ns,
+        })
     }
 
     /// A server of models.
@@ -98,13 +111,17 @@ impl Remote {
             Place::Unix(path) => (unix(&name, path)?, false),
             Place::Tcp { port, tls, .. } => (tcp(&name, host, *port)?, *tls),
         };
-        let peer = tls.then(|| Peer::new(host)).transpose();
+        let peer = tls.then(|| Peer::new(host, target.version)).transpose();
         let peer = peer.map_err(|message| OpenError::Tls { endpoint: name.clone(), message })?;
-        let protocol = Arc::new(protocol);
-        let speak = move || -> Box<dyn Codec> { Box::new(Completion::new(Arc::clone(&protocol))) };
+        let shares = protocol.version == HttpVersion::Http2;
+        let (protocol, limit) = (Arc::new(protocol), Limit::default());
+        let speak = move || -> Box<dyn Codec> {
+            let protocol = Arc::clone(&protocol);
+            if shares { Box::new(Http2::new(protocol, limit.clone())) } else { Box::new(Completion::new(protocol)) }
+        };
         let measures_delay = matches!(target.place, Place::Tcp { .. });
         let speak = Box::new(speak);
-        Ok(Self { name, addresses, speak, peer, measures_delay, connect_timeout_ns, opening_gap_ns: 0 })
+        Ok(Self { name, addresses, speak, peer, shares, measures_delay, connect_timeout_ns, opening_gap_ns: 0 })
     }
 }
 
@@ -128,6 +145,9 @@ pub(super) fn open_error(name: &str, number: usize, wanted: usize, error: &io::E
     let endpoint = name.to_owned();
     if is_out_of_files(error) {
         return OpenError::Files { endpoint, number, limit: file_limit(), needed: wanted as u64 + 64 };
+    }
+    if error.kind() == io::ErrorKind::Unsupported {
+        return OpenError::Http2 { endpoint, message: error.to_string() };
     }
     if error.kind() == io::ErrorKind::InvalidData {
         return OpenError::Tls { endpoint, message: error.to_string() };

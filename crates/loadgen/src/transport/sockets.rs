@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 
 use super::answer::Failure;
-use super::completion::Protocol;
 use super::connection::{Address, Connection, Received, ended};
 use super::endpoint::Endpoint;
 use super::poller::{Poller, Ready};
+use super::protocol::Protocol;
 use super::remote::{Remote, SocketOptions, connect_failure, open_error};
 use super::{Event, MOST_BYTES, OpenError, Opening, Submitted, Transport};
 use crate::clock::now_ns;
@@ -19,17 +19,23 @@ use crate::serving::target::Target;
 /// Read buffer, bytes: most answers come whole in one read.
 const SCRATCH: usize = 256 << 10;
 
+/// Most bytes of a read where many answers share a connection: understanding so many takes some 0.2 ms, in which nothing is sent.
+const SHARED_SCRATCH: usize = 32 << 10;
+
 /// How many ready sockets are read before the time is looked at. Reading one takes a few µs.
 const BETWEEN_LOOKS: usize = 4;
 
 /// Order in which connections are taken: those that the server reads first, then the fewest requests in flight, then the one
 /// that was used longest ago. So load is spread over all connections, and over all processes behind one port.
-type Turn = (bool, usize, u64, usize);
+pub(super) type Turn = (bool, usize, u64, usize);
 
 /// Connections to one server over Unix or TCP sockets.
 ///
 /// Where a protocol carries one request at a time (HTTP/1.1) and none is free, or a connection died, another is opened during the
 /// run without blocking; [`Transport::opened_late`] counts these.
+///
+/// HTTP/2 carries as many on a connection as the server lets it: [`Transport::open`] then opens only as many as it takes for that
+/// many requests at once, and another one follows when all are full.
 pub struct Sockets {
     remote: Remote,
     poller: Poller,
@@ -146,7 +152,11 @@ impl Sockets {
             if ready.iter().any(|one| one.token == token) {
                 result = connection.advance(&mut self.scratch);
             } else if now_ns() >= deadline {
-                result = Err(io::ErrorKind::TimedOut.into());
+                result = Err(if connection.is_unanswered() {
+                    io::Error::new(io::ErrorKind::Unsupported, "it took the connection and said nothing of it")
+                } else {
+                    io::ErrorKind::TimedOut.into()
+                });
             }
             self.watch(index)?;
             // What other connections report this early is reported again: nothing was read from them.
@@ -171,19 +181,26 @@ impl Sockets {
         Ok(index)
     }
 
-    /// Offers a connection for requests, if it takes any.
+    /// Requests that all connections carry at once.
+    fn carried(&self) -> usize {
+        self.connections.iter().flatten().fold(0, |sum, one| sum.saturating_add(one.codec.at_once()))
+    }
+
+    /// Offers a connection for requests in its turn, if it takes any.
     fn place(&mut self, index: usize) {
-        if let Some(one) = &self.connections[index]
-            && one.codec.is_reusable()
-            && one.in_flight < one.codec.at_once()
-        {
-            self.free.insert(turn(one, index));
+        let Some(one) = &mut self.connections[index] else { return };
+        let takes = one.codec.is_reusable() && one.in_flight < one.codec.at_once();
+        let wanted = takes.then(|| turn(one, index));
+        if wanted != one.placed {
+            one.placed.take().map(|old| self.free.remove(&old));
+            one.placed = wanted;
+            self.free.extend(wanted);
         }
     }
 
     fn unplace(&mut self, index: usize) {
-        if let Some(one) = &self.connections[index] {
-            self.free.remove(&turn(one, index));
+        if let Some(placed) = self.connections[index].as_mut().and_then(|one| one.placed.take()) {
+            self.free.remove(&placed);
         }
     }
 
@@ -213,7 +230,8 @@ impl Sockets {
     fn receive(&mut self, index: usize, events: &mut Vec<Event>) -> Reading {
         let mut decoded = Vec::new();
         let Some(one) = self.connections[index].as_mut() else { return Reading::Nothing };
-        let received = one.receive(&mut self.scratch, &mut decoded);
+        let room = if self.remote.shares { SHARED_SCRATCH } else { SCRATCH };
+        let received = one.receive(&mut self.scratch[..room], &mut decoded);
         if let Some(delay) = one.read_delay_ns.take() {
             self.delay.add(delay);
         }
@@ -227,9 +245,9 @@ impl Sockets {
         // Mostly a read brings a part of an answer, and nothing changes for the pool.
         let is_quiet = decoded.is_empty() && matches!(received, Received::Bytes | Received::Nothing);
         if is_quiet && self.connections[index].as_ref().is_some_and(|one| one.in_flight > 0) {
+            self.place(index);
             return if matches!(received, Received::Bytes) { Reading::More } else { Reading::Nothing };
         }
-        self.unplace(index);
         for (answer, done_ns) in decoded {
             if self.flights.get(&answer.id) != Some(&index) {
                 events.push(Event::Stray { id: Some(answer.id) });
@@ -271,7 +289,7 @@ impl Sockets {
             } else {
                 lost.failure.clone()
             };
-            let reply = self.connections[index].as_mut().and_then(|one| one.codec.partial());
+            let reply = self.connections[index].as_mut().and_then(|one| one.codec.partial(id));
             events.push(Event::Failed { id, at_ns, failure, reply });
         }
         self.remove(index);
@@ -298,8 +316,6 @@ impl Sockets {
             return Ok(());
         }
         if ready.writable && one.watched_for_room {
-            // Its turn depends on what follows.
-            self.free.remove(&turn(one, index));
             let began = one.connecting_ns;
             if !one.is_open
                 && let Err(error) = one.connected()
@@ -356,6 +372,9 @@ impl Transport for Sockets {
             let began = now_ns();
             self.open_one().map_err(|error| open_error(&self.remote.name, number, connections, &error))?;
             opening.connect_ns.push(now_ns() - began);
+            if self.remote.shares && self.carried() >= connections {
+                break;
+            }
         }
         Ok(opening)
     }
@@ -375,13 +394,24 @@ impl Transport for Sockets {
             let Some(one) = self.connections[index].as_mut() else { continue };
             // A request is handed to another connection only while no byte of it was taken: a server that closed this one is
             // found out before the request is written, not by losing it.
-            if !is_new && one.codec.at_once() == 1 && one.connecting_ns.is_none() && one.is_spent() {
+            if !is_new && one.codec.is_serial() && one.connecting_ns.is_none() && one.is_spent() {
                 let mut events = std::mem::take(&mut self.backlog);
                 if let Reading::Lost(lost) = self.receive(index, &mut events) {
                     self.lose(index, &lost, &mut events);
                 }
                 self.remove(index);
                 self.backlog = events;
+                continue;
+            }
+            // The same where requests share a connection, and it was of no use for a while.
+            if self.remote.shares && !is_new && one.in_flight == 0 && one.connecting_ns.is_none() && one.has_news() {
+                let mut events = std::mem::take(&mut self.backlog);
+                if let Reading::Lost(lost) = self.receive(index, &mut events) {
+                    self.lose(index, &lost, &mut events);
+                }
+                self.backlog = events;
+                // A connection that cannot be watched is found out when it is written.
+                let _ = self.watch(index);
                 continue;
             }
             match one.send(id, payload) {
@@ -432,18 +462,17 @@ impl Transport for Sockets {
 
     fn abandon(&mut self, id: u64) -> Option<Box<Reply>> {
         let index = self.flights.remove(&id)?;
-        self.unplace(index);
-        let mut reply = None;
-        let alone = self.connections[index].as_mut().is_some_and(|one| {
-            one.in_flight -= 1;
-            reply = one.codec.partial();
-            one.codec.at_once() == 1
-        });
-        if alone {
+        let one = self.connections[index].as_mut()?;
+        one.in_flight -= 1;
+        let reply = one.codec.partial(id);
+        if one.codec.is_serial() {
             // The answer would be taken for that of the next request.
             self.remove(index);
         } else {
+            // A connection that cannot be written is found lost when it is read.
+            let _ = one.push_output();
             self.place(index);
+            let _ = self.watch(index);
         }
         reply
     }
