@@ -17,6 +17,8 @@ mod real_models;
 mod resume;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/serving.rs"]
+mod serving;
 #[allow(dead_code, reason = "cli.rs uses the rest")]
 #[path = "cli/shell.rs"]
 mod shell;

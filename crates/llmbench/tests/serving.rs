@@ -1,5 +1,5 @@
 //! What the serving suite says of measurements whose truth is known: a system with a knee at 5, a cache whose worth is known at each
-//! load, searches that found known brackets.
+//! load, taxes of a known size, searches that found known brackets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -64,6 +64,16 @@ fn planned(experiment: &str, params: &[(&str, f64)]) -> Plan {
 
 /// Writes runs in which each cell read what `readings` says of it, and analyses them.
 fn analysed(plan: Plan, simulated: bool, readings: impl Fn(&Cell, f64) -> Vec<(&'static str, f64)>) -> Results {
+    analysed_but(plan, simulated, |_| None, readings)
+}
+
+/// The same, where some cells have got a status and a message before the first run, and no samples.
+fn analysed_but(
+    plan: Plan,
+    simulated: bool,
+    dropped: impl Fn(&Cell) -> Option<(Status, &'static str)>,
+    readings: impl Fn(&Cell, f64) -> Vec<(&'static str, f64)>,
+) -> Results {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), "20261124T035745Z", "serving", "1f0c9a7e").unwrap();
     let ready = Ready {
@@ -92,12 +102,18 @@ fn analysed(plan: Plan, simulated: bool, readings: impl Fn(&Cell, f64) -> Vec<(&
     };
     folder.write_info(&info).unwrap();
     let mut lines = String::new();
+    for cell in &cells {
+        if let Some((status, message)) = dropped(cell) {
+            let event = Event::Cell { cell_id: cell.id.clone(), run: None, status, message: message.to_owned() };
+            writeln!(lines, "{}", serde_json::to_string(&event).unwrap()).unwrap();
+        }
+    }
     for run in 0..RUNS {
         let mut put = |event: &Event| writeln!(lines, "{}", serde_json::to_string(event).unwrap()).unwrap();
         put(&Event::RunStart { run });
         // What a run shares: some are 1% faster.
         let shared = 1.0 + 0.01 * (f64::from(run) - 2.0) / 2.0;
-        for cell in &cells {
+        for cell in cells.iter().filter(|cell| dropped(cell).is_none()) {
             let readings: BTreeMap<String, f64> =
                 readings(cell, shared).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let throughput = readings.get("throughput_per_s").copied().unwrap_or(1.0);
@@ -258,6 +274,144 @@ fn what_load_makes_of_a_cache_is_said() {
         assert!((point(&results.records, "interaction") - high / 4.0).abs() < 1e-3);
         assert!(results.records.iter().any(|record| record.metric == "hit_rate"));
     }
+}
+
+/// Ids take 20 ms alone and 120 ms at 20 at once. At low load messages take 6 ms more, text 4 and the sidecar 1; at high load so many times
+/// as much.
+fn taxed(times: f64) -> impl Fn(&Cell, f64) -> Vec<(&'static str, f64)> {
+    move |cell, shared| {
+        let concurrency = number(cell, "concurrency");
+        let tax = match cell.axes["way"].as_str().unwrap() {
+            "messages" => 6e6,
+            "text" => 4e6,
+            "sidecar" => 1e6,
+            _ => 0.0,
+        };
+        let ttft = if concurrency > 1.0 { 120e6 + times * tax } else { 20e6 + tax } * shared;
+        let mut readings = vec![
+            ("throughput_per_s", concurrency / ttft * 1e9),
+            ("finished_per_s", concurrency / ttft * 1e9),
+            ("response_mean_ns", ttft),
+            ("in_flight", concurrency),
+            ("requests", 200.0),
+            ("failed", 0.0),
+            ("prompt_tokens", 4000.0),
+            ("ttft_p50_ns", ttft),
+            ("ttft_p99_ns", ttft * 2.0),
+            ("hit_rate", 0.99),
+            ("gate_requests", 4.0),
+            ("gate_counts", 4.0),
+            ("gate_texts", 4.0),
+            ("valid", 1.0),
+        ];
+        if cell.axes["way"] == "sidecar" {
+            readings.push(("sidecar_cpu_ns_per_request", 900e3));
+        }
+        readings
+    }
+}
+
+/// The point of a metric of a way at a load.
+fn of_way(results: &Results, metric: &str, way: &str, concurrency: f64) -> f64 {
+    let is = |record: &&Record| {
+        record.metric == metric
+            && record.axes["way"] == way
+            && record.axes["concurrency"].as_f64() == Some(concurrency)
+            && !record.cell_id.ends_with("#twin")
+    };
+    let found: Vec<&Record> = results.records.iter().filter(is).collect();
+    assert_eq!(found.len(), 1, "{metric} of {way} at {concurrency}");
+    found[0].estimate.as_ref().unwrap().point
+}
+
+#[test]
+fn what_preparation_costs_what_load_makes_of_it_and_what_a_sidecar_leaves() {
+    let results = analysed(planned("sidecar", &[]), false, taxed(14.5));
+    let near = |value: f64, truth: f64| assert!((value / truth - 1.0).abs() < 1e-3, "{value} for {truth}");
+    near(of_way(&results, "tax", "messages", 1.0), 6e6);
+    near(of_way(&results, "tax", "text", 1.0), 4e6);
+    near(of_way(&results, "tax", "messages", 20.0), 87e6);
+    near(of_way(&results, "tax_share", "messages", 1.0), 6.0 / 26.0);
+    near(of_way(&results, "tax_multiplied", "messages", 20.0), 14.5);
+    near(of_way(&results, "saved", "sidecar", 20.0), 72.5e6);
+    near(of_way(&results, "tax_left", "sidecar", 1.0), 1.0 / 6.0);
+    near(of_way(&results, "sidecar_cpu_per_request", "sidecar", 1.0), 900e3);
+    let result = only(&results);
+    let sentences: Vec<(&Support, &str)> =
+        result.findings.iter().map(|finding| (&finding.support, finding.sentence.as_str())).collect();
+    assert!(result.findings.iter().all(|finding| finding.support == Support::Supported), "{sentences:#?}");
+    for (finding, parts) in result.findings.iter().zip([
+        ["At 1 at once, the median TTFT of messages is 6.0", "23.08%"],
+        ["At 20 at once, messages take 87.0", "queueing multiplies it"],
+        ["At 1 at once, the sidecar takes 5.00 ms", "over ids it leaves 1.00"],
+        ["At 20 at once, the sidecar takes 72.5 ms", "of the tax of messages"],
+    ]) {
+        assert!(parts.iter().all(|part| finding.sentence.contains(part)), "{}", finding.sentence);
+    }
+    assert!(result.findings[0].headline && result.findings.len() == 4);
+    let table = &result.tables[0];
+    assert!(table.rows.len() == 8 && table.rows.iter().all(|row| row.status == Status::Ok));
+    assert!(
+        table.notes.iter().any(|note| note.contains("prompt tokens and greedy answers agree")),
+        "{:?}",
+        table.notes
+    );
+    assert_eq!(result.figures[0].series.len(), 4);
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+}
+
+#[test]
+fn no_tax_is_no_finding_and_a_multiple_of_nothing_is_none() {
+    let results = analysed(planned("sidecar", &[]), false, |cell, shared| {
+        let mut readings = taxed(14.5)(cell, shared);
+        for (name, value) in &mut readings {
+            // Messages as fast as ids, but for noise of the runs on both sides of nothing.
+            if *name == "ttft_p50_ns" && number(cell, "concurrency") == 1.0 {
+                *value = 20e6 * shared * if cell.axes["way"] == "messages" { shared.powf(0.1) } else { 1.0 };
+            }
+        }
+        readings
+    });
+    let findings = &only(&results).findings;
+    assert!(findings[0].support == Support::NotSupported, "{}", findings[0].sentence);
+    assert!(findings[0].sentence.contains("within the noise"), "{}", findings[0].sentence);
+    assert!(findings[1].support == Support::Inconclusive, "{}", findings[1].sentence);
+    assert!(findings[1].sentence.contains("would mean nothing"), "{}", findings[1].sentence);
+}
+
+#[test]
+fn a_way_that_failed_the_gate_bears_no_finding() {
+    let results = analysed_but(
+        planned("sidecar", &[]),
+        false,
+        |cell| {
+            (cell.axes["way"] == "messages").then_some((Status::Mismatch, "request 0: 4,013 prompt tokens as messages"))
+        },
+        taxed(14.5),
+    );
+    let result = only(&results);
+    assert!(result.findings.is_empty(), "{:?}", result.findings);
+    let of_messages: Vec<&Record> = results.records.iter().filter(|record| record.axes["way"] == "messages").collect();
+    assert!(!of_messages.is_empty() && of_messages.iter().all(|record| record.status == Status::Mismatch));
+    assert!(of_messages.iter().all(|record| record.error.as_ref().unwrap().contains("4,013")));
+    // The others keep their tax over ids.
+    let tax = of_way(&results, "tax", "sidecar", 1.0);
+    assert!((tax / 1e6 - 1.0).abs() < 1e-3, "{tax}");
+}
+
+#[test]
+fn ways_that_the_cache_served_unlike_are_noticed() {
+    let results = analysed(planned("sidecar", &[]), false, |cell, shared| {
+        let mut readings = taxed(14.5)(cell, shared);
+        for (name, value) in &mut readings {
+            if *name == "hit_rate" && cell.axes["way"] == "text" && number(cell, "concurrency") == 20.0 {
+                *value = 0.5;
+            }
+        }
+        readings
+    });
+    let warnings = &only(&results).warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("50.0%") && warnings[0].contains("way=text"), "{warnings:?}");
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn what_cannot_be_served_is_said_in_a_sentence() {
         (&["--max-model-len", "1"], "2 to 4294967295"),
         (&["--io-threads", "1000"], "1 to 256"),
         (&["--num-kv-blocks", "99999999999"], "too large"),
+        (&["--tokenizer", "./missing"], "missing"),
     ] {
         let output = shell.output(&[&["mock"], args].concat());
         let text = String::from_utf8(output.stderr.clone()).unwrap();

@@ -100,3 +100,20 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_and_counted() {
+        let mut known = Known::default();
+        known.keep(1, "a".to_owned(), vec![0; KEPT_IDS / 2]);
+        known.keep(1, "b".to_owned(), vec![0; KEPT_IDS / 2]);
+        assert_eq!((known.count, known.ids.len()), (KEPT_IDS / 2, 1), "two prompts of one hash");
+        known.keep(2, "c".to_owned(), vec![0; KEPT_IDS / 2]);
+        assert_eq!(known.count, KEPT_IDS);
+        known.keep(3, "d".to_owned(), vec![0; 10]);
+        assert_eq!((known.count, known.ids.len()), (10, 1), "full: it begins again");
+    }
+}

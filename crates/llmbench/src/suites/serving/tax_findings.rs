@@ -62,13 +62,7 @@ fn base(input: &AnalysisInput, rows: &Rows, cells: &[&Cell], low: u64) -> Option
     let Taxed { tax, runs } = tax(input, messages, ids)?;
     let estimate = |interval| rows::estimate(interval, "paired-t", runs, rows.samples(&messages.id));
     let (difference, share) = (estimate(&tax.difference), estimate(&tax.share));
-    // Differences up to the floor are noise: as a share of the longer time.
-    let noise = rows.floor / (1.0 + rows.floor);
-    let support = match tax.paid() {
-        Paid::More if tax.share.lower > noise => Support::Supported,
-        _ if tax.share.upper < noise => Support::NotSupported,
-        _ => Support::Inconclusive,
-    };
+    let support = judge(&tax, rows.floor);
     let words = match support {
         Support::Supported => "the price of the server's template and tokenizer",
         Support::NotSupported => "within the noise: the server prepares its requests at no price that shows",
@@ -145,8 +139,8 @@ fn left(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], level: u64) -> 
     let triples = pairs(input, [messages, sidecar, ids])?;
     let samples = rows.samples(&sidecar.id);
     let own = rows::estimate(&own.difference, "paired-t", runs, samples);
-    let saved: Vec<f64> = triples.iter().map(|[messages, sidecar, _]| messages - sidecar).collect();
-    let saved = rows::linear_estimate(&saved, samples)?;
+    let Taxed { tax: off, runs } = tax(input, messages, sidecar)?;
+    let saved = rows::estimate(&off.difference, "paired-t", runs, samples);
     let taxed = triples.iter().all(|[messages, _, ids]| messages > ids);
     let shares = triples.iter().map(|[messages, sidecar, ids]| (sidecar - ids) / (messages - ids));
     let share = taxed.then(|| rows::linear_estimate(&shares.collect::<Vec<_>>(), samples)).flatten();
@@ -154,11 +148,12 @@ fn left(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], level: u64) -> 
         let record = rows.push(sidecar, STAGE, metric, unit, estimate.cloned());
         record.baseline_cell_id = Some(messages.id.clone());
     }
-    let support = present::above(&saved, 0.0);
+    let support = judge(&off, rows.floor);
     let words = match support {
-        Support::Supported => "shortens",
-        Support::NotSupported => "does not shorten",
-        Support::Inconclusive => "does not show to shorten",
+        Support::Supported => "",
+        Support::NotSupported if off.paid() == Paid::Less => " (it makes it longer)",
+        Support::NotSupported => " (within the noise)",
+        Support::Inconclusive => " (the interval does not say whether it helps)",
     };
     let share = share.map(|share| format!(", {} of the tax of messages", percent_ci(&share))).unwrap_or_default();
     Some(finding(
@@ -166,13 +161,24 @@ fn left(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], level: u64) -> 
         support,
         format!("a sidecar shortens the time to the first token at {level} at once"),
         format!(
-            "At {level} at once, the sidecar {words} the median TTFT of messages: by {}; over ids it takes {}{share} ({}).",
+            "At {level} at once, the sidecar takes {} off the median TTFT of messages{words}; over ids it leaves {}{share} ({}).",
             difference_ci(&saved),
             difference_ci(&own),
             present::describe(&sidecar.axes),
         ),
         [messages, sidecar, ids].iter().map(|cell| cell.id.clone()).collect(),
     ))
+}
+
+/// Whether a way takes longer than another by more than the noise: differences up to `floor`, a share of the shorter time, are none.
+fn judge(tax: &Tax, floor: f64) -> Support {
+    // The share is of the longer time.
+    let noise = floor / (1.0 + floor);
+    match tax.paid() {
+        Paid::More if tax.share.lower > noise => Support::Supported,
+        _ if tax.share.upper < noise => Support::NotSupported,
+        _ => Support::Inconclusive,
+    }
 }
 
 /// `6.3 ms [6.1, 6.5]`, in the unit of its size: a difference may be negative.

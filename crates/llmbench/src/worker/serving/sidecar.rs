@@ -71,6 +71,37 @@ mod tests {
 
     use super::*;
 
+    /// A program that listens, as far as its first line tells.
+    fn command(dir: &Path) -> TargetCommand {
+        use std::os::unix::fs::PermissionsExt;
+        let program = dir.join("program");
+        std::fs::write(&program, "#!/bin/sh\necho http://127.0.0.1:9\nexec sleep 100\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        TargetCommand { base_url: None, model: None, key_env: None, program, mock: Vec::new() }
+    }
+
+    #[test]
+    fn one_that_has_ended_or_stands_before_another_server_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let command = command(dir.path());
+        let mut sidecars = Sidecars::default();
+        let mut pid = |upstream: &str| {
+            let sidecar = sidecars.get(&command, &upstream.parse().unwrap(), Path::new("model")).map_err(|e| e.message);
+            sidecar.unwrap().child.pid()
+        };
+        let first = pid("http://a:1");
+        assert_eq!(pid("http://a:1"), first);
+        let other = pid("http://b:1");
+        assert_ne!(other, first);
+        let process = rustix::process::Pid::from_raw(i32::try_from(other).unwrap()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        let began = std::time::Instant::now();
+        while pid("http://b:1") == other {
+            assert!(began.elapsed().as_secs() < 20, "its end was not noticed");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     #[test]
     fn a_server_behind_tls_has_no_sidecar() {
         let command =
