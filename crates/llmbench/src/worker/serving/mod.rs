@@ -5,9 +5,11 @@
 //! requests (stdin) ─> [Serving] ─> [server]  the server that was named, or our mock, started here
 //!                         ├──────> [asks]    bodies: messages, text or ids, shared or unique
 //!                         ├──────> [drive]   load, and what a client saw
+//!                         ├──────> [accounts] what the server counted meanwhile, and what it used
 //!                         └──────> [limit]   the largest rate that holds a service level
 //! ```
 
+mod accounts;
 mod asks;
 mod drive;
 mod level;
@@ -78,6 +80,9 @@ impl Driving for Serving {
         let server = self.servers.get().map_err(|refusal| refusal.message)?;
         let mut build = server.described();
         build.insert("simulated".to_owned(), server.is_mock().to_string());
+        if let Some(family) = accounts::family(server) {
+            build.insert("server_family".to_owned(), family.to_owned());
+        }
         Ok(Ready {
             protocol: PROTOCOL,
             pid: std::process::id(),

@@ -83,7 +83,9 @@ impl Servers {
 }
 
 impl Running {
-    fn start(command: &TargetCommand) -> Result<Self, Refusal> {
+    /// # Errors
+    /// It cannot be reached or started, has no such model, or its key is not in the environment.
+    pub fn start(command: &TargetCommand) -> Result<Self, Refusal> {
         let (url, mock) = match &command.base_url {
             Some(url) => (url.clone(), None),
             None => {
