@@ -234,6 +234,144 @@ fn answers_that_nobody_counted_are_noticed() {
     assert!(little.len() == 1 && little[0].contains("concurrency=20") && little[0].contains("80.0%"), "{little:?}");
 }
 
+/// The wall's server as its own counters tell it: 2 ms of front end, 3 ms of an exchange under load that takes 1 ms alone, 40 ms of
+/// prefill, and the rest of the response in its queue.
+fn told(cell: &Cell, shared: f64) -> Vec<(&'static str, f64)> {
+    let mut readings = walled(cell, shared);
+    let ttft = readings.iter().find(|(name, _)| *name == "response_mean_ns").unwrap().1;
+    let queue = ttft - 46e6;
+    readings.extend([
+        ("all_requests", 500.0),
+        ("all_duration_ns", 5e9),
+        ("all_ttft_mean_ns", ttft),
+        ("all_client_wait_mean_ns", 0.5e6),
+        ("network_ns", 1e6),
+        ("knock_mean_ns", 3e6),
+        ("knocks", 20.0),
+        ("knocks_failed", 0.0),
+        ("server_ttft_mean_ns", queue + 42e6),
+        ("server_queue_mean_ns", queue),
+        ("server_prefill_mean_ns", 40e6),
+        ("server_agrees", 1.0),
+        ("sent_requests", 500.0),
+        ("server_requests", 500.0),
+        ("server_cpu_ns_per_request", 12e6),
+        ("server_cpu_ns_per_request:api", 8e6),
+        ("server_cpu_ns_per_request:api>io/0", 5e6),
+        ("server_cpu_ns_per_request:api>idle", 1e4),
+        ("server_cpu_ns_per_request:VLLM::EngineCore", 4e6),
+        ("server_run_delay_ns_per_request:api", 20e6),
+        ("gpu_utilization:0", 0.25),
+        ("gpu_utilization:1", 0.75),
+    ]);
+    readings
+}
+
+#[test]
+fn the_parts_of_a_ttft_are_told_and_the_largest_is_named() {
+    let results = analysed(planned("latency-wall", &[]), false, told);
+    let result = only(&results);
+    let table = result.tables.iter().find(|table| table.id.contains("ttft-parts")).unwrap();
+    let titles: Vec<&str> = table.columns.iter().map(|column| column.title.as_str()).collect();
+    let parts = ["client wait", "network", "HTTP wait", "front end", "queue", "prefill", "unexplained"];
+    assert_eq!(titles, [&["load", "mean TTFT"], &parts[..]].concat());
+    // Closed at 1, 20 and 400, open at 80%; the plateau has no TTFT of its own.
+    assert_eq!(table.rows.len(), 4);
+    let of = |metric: &str, load: &str| {
+        let found = results.records.iter().find(|r| r.metric == metric && r.cell_id.contains(load)).unwrap();
+        found.estimate.as_ref().unwrap().point
+    };
+    for (metric, truth) in [
+        ("ttft_client_wait", 0.5e6),
+        ("ttft_network", 1e6),
+        ("ttft_http_wait", 2e6),
+        ("ttft_front_end", 2e6),
+        ("ttft_prefill", 40e6),
+        ("ttft_unexplained", 0.5e6),
+    ] {
+        assert!((of(metric, "concurrency=400") - truth).abs() < 1.0, "{metric}");
+    }
+    // 400 at once on a server of 100 a second wait 4 s.
+    assert!((of("ttft_queue", "concurrency=400") / 3.954e9 - 1.0).abs() < 1e-3);
+    let finding = result.findings.iter().find(|finding| finding.sentence.contains("largest part")).unwrap();
+    assert!(finding.headline && finding.support == Support::Supported, "{finding:?}");
+    assert!(finding.sentence.starts_with("At 1 at once, prefill is the largest part"), "{}", finding.sentence);
+    assert!(finding.sentence.contains("at 400 at once it is queue: 98.8"), "{}", finding.sentence);
+    let figures: Vec<_> = result.figures.iter().filter(|figure| figure.id.contains("-ttft-")).collect();
+    // 50 ms and 4 s cannot be read off one axis.
+    assert_eq!(figures.len(), 2);
+    assert!(figures[0].series.last().unwrap().reference && figures[0].series.len() == 8);
+    let shares = |at: usize| figures[1].series.iter().map(|series| series.points[at].y).sum::<f64>();
+    assert!((0..4).all(|at| (shares(at) - 100.0).abs() < 1e-6));
+    assert_eq!(result.warnings, [] as [String; 0]);
+}
+
+#[test]
+fn processes_threads_and_gpus_of_the_server_are_shown() {
+    let results = analysed(planned("latency-wall", &[]), false, told);
+    let result = only(&results);
+    let table = result.tables.iter().find(|table| table.id.contains("server-cpu")).unwrap();
+    let names: Vec<&str> = table.rows.iter().take(3).map(|row| row.values[1].text.as_str()).collect();
+    assert_eq!(names, ["api", "> io/0", "VLLM::EngineCore"], "a thread that does nothing is in the rows alone");
+    // 8 ms of 500 requests within 5 s.
+    let first: Vec<&str> = table.rows[0].values[2..].iter().map(|value| value.text.as_str()).collect();
+    assert_eq!(first, ["8.00 ms", "67%", "4.00 s", "0.80", "20.0 ms"]);
+    assert_eq!(table.rows[1].values.last().unwrap().text, "unknown");
+    assert!(results.records.iter().any(|record| record.metric == "cpu_per_request:api>idle"));
+    let wall = &result.tables[0];
+    assert_eq!(wall.columns.last().unwrap().title, "GPU");
+    assert!(wall.rows.iter().all(|row| row.values.last().unwrap().text == "75.0%"), "{:?}", wall.rows);
+    assert!(wall.notes.iter().any(|note| note.contains("busiest of 2")));
+    // Where nothing is known of GPUs there is no column, and the note says so.
+    let results = analysed(planned("latency-wall", &[]), false, walled);
+    let wall = &only(&results).tables[0];
+    assert!(
+        wall.columns.last().unwrap().title != "GPU"
+            && wall.notes.iter().any(|note| note.contains("GPU utilization: unknown"))
+    );
+}
+
+#[test]
+fn counters_of_others_are_noticed_and_are_no_parts() {
+    let results = analysed(planned("latency-wall", &[]), false, |cell, shared| {
+        let mut readings = told(cell, shared);
+        if number(cell, "concurrency") == 20.0 {
+            for (name, value) in &mut readings {
+                match *name {
+                    "server_agrees" => *value = 0.0,
+                    "server_requests" => *value = 507.0,
+                    _ => {}
+                }
+            }
+        }
+        readings
+    });
+    let result = only(&results);
+    let table = result.tables.iter().find(|table| table.id.contains("ttft-parts")).unwrap();
+    assert!(table.rows.iter().all(|row| row.values[0].text != "20 at once"));
+    assert_eq!(table.rows.len(), 3);
+    let warning = result.warnings.iter().find(|warning| warning.contains("concurrency=20")).unwrap();
+    assert!(warning.contains("507 requests where 500 were sent (5 of 5 runs)"), "{warning}");
+}
+
+#[test]
+fn parts_that_are_more_than_the_whole_are_a_warning() {
+    let results = analysed(planned("latency-wall", &[]), false, |cell, shared| {
+        let mut readings = told(cell, shared);
+        for (name, value) in &mut readings {
+            if *name == "knock_mean_ns" && number(cell, "concurrency") == 1.0 {
+                *value += 10e6;
+            }
+        }
+        readings
+    });
+    let warnings = &only(&results).warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("concurrency=1"), "{warnings:?}");
+    assert!(warnings[0].contains("more than the whole"), "{warnings:?}");
+    let below = results.records.iter().filter(|record| record.metric == "ttft_unexplained");
+    assert_eq!(below.filter(|record| record.estimate.as_ref().is_some_and(|ns| ns.point < 0.0)).count(), 1);
+}
+
 /// A cache that is worth 4 times alone and `high` times at 20 at once.
 fn cached(high: f64) -> impl Fn(&Cell, f64) -> Vec<(&'static str, f64)> {
     move |cell, shared| {

@@ -49,6 +49,17 @@ pub fn process_tree(pid: u32) -> Option<ProcessTree> {
     })
 }
 
+/// Pid, name and CPU time of its own threads (ns) of a process and its descendants: the tree without its memory, which the kernel holds up a
+/// large process to count. Empty if the process is gone.
+pub(crate) fn members(pid: u32) -> Vec<(u32, String, u64)> {
+    let stats = all_stats();
+    if !stats.contains_key(&pid) {
+        return Vec::new();
+    }
+    let pids = std::iter::once(pid).chain(descendants(pid, &stats));
+    pids.filter_map(|pid| stats.get(&pid).map(|stat| (pid, stat.name.clone(), own_cpu_ns(pid, stat)))).collect()
+}
+
 /// What is needed of `/proc/<pid>/stat` (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stat {
@@ -106,15 +117,22 @@ fn descendants(root: u32, stats: &BTreeMap<u32, Stat>) -> BTreeSet<u32> {
     found
 }
 
+fn tick_ns() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+fn own_cpu_ns(pid: u32, stat: &Stat) -> u64 {
+    cpu_clock_ns(pid).unwrap_or(stat.own_ticks * tick_ns())
+}
+
 fn process(pid: u32, stat: &Stat) -> Process {
-    let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
     // A zombie has no memory any more.
     let pss_bytes = if stat.state == 'Z' { Some(0) } else { pss_bytes(pid) };
     Process {
         pid,
         name: stat.name.clone(),
-        own_cpu_ns: cpu_clock_ns(pid).unwrap_or(stat.own_ticks * tick_ns),
-        reaped_cpu_ns: stat.reaped_ticks * tick_ns,
+        own_cpu_ns: own_cpu_ns(pid, stat),
+        reaped_cpu_ns: stat.reaped_ticks * tick_ns(),
         pss_bytes,
         threads: stat.threads,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::proctree::ProcessTree;
+use crate::proctree::members;
 
 /// A process of a tree and its threads at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,15 +27,15 @@ pub struct ThreadUse {
     pub run_delay_ns: Option<u64>,
 }
 
-/// The threads of every process of a tree as they are now. On systems other than Linux no thread is seen.
-pub fn of_tree(tree: &ProcessTree) -> Vec<ProcessUse> {
-    let one = |process: &crate::proctree::Process| ProcessUse {
-        pid: process.pid,
-        name: title(process.pid).unwrap_or_else(|| process.name.clone()),
-        cpu_ns: process.own_cpu_ns,
-        threads: threads(process.pid),
+/// A process and its descendants with their threads as they are now; empty if the process is gone. On systems other than Linux none is seen.
+pub fn of_tree(pid: u32) -> Vec<ProcessUse> {
+    let one = |(pid, name, cpu_ns): (u32, String, u64)| ProcessUse {
+        pid,
+        name: title(pid).unwrap_or(name),
+        cpu_ns,
+        threads: threads(pid),
     };
-    tree.processes.iter().map(one).collect()
+    members(pid).into_iter().map(one).collect()
 }
 
 /// What a name stands for came to between two moments.
@@ -173,8 +173,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn work_of_a_thread_is_seen_under_its_name() {
-        let tree = || crate::proctree::process_tree(std::process::id()).unwrap();
-        let before = of_tree(&tree());
+        let before = of_tree(std::process::id());
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let (say, worked) = std::sync::mpsc::channel();
         let worker = std::thread::Builder::new().name("hard-worker".to_owned()).spawn(move || {
@@ -187,7 +186,7 @@ mod tests {
             let _ = wait.recv();
         });
         worked.recv().unwrap();
-        let after = of_tree(&tree());
+        let after = of_tree(std::process::id());
         drop(done);
         worker.unwrap().join().unwrap();
         let used = between(&before, &after);

@@ -13,7 +13,7 @@ const THICKNESS: f64 = 24.0;
 const NOTE: &str = "% = share of the sum";
 
 /// Draws the bars. The axis is linear whatever the figure says, as lengths on a logarithmic axis do not add up. A
-/// reference series (the whole, measured as one) is a diamond below the bar.
+/// reference series (the whole, measured as one) is a diamond below the bar. A part below zero lies left of zero, and the sum is less by it.
 pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     let names = sheet::categories(&figure.x, &figure.series);
     let inks = sheet::inks(&figure.series);
@@ -25,18 +25,17 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
     let mut sums = Vec::with_capacity(names.len());
     let mut reach = vec![0.0];
     for c in 0..names.len() {
-        let mut sum = 0.0;
+        let mut ends = Ends::default();
         let mut any = false;
         for point in parts.iter().filter_map(|&i| sheet::point_at(&figure.series[i], c)) {
             any = true;
-            reach.push(sum + point.upper.unwrap_or(point.y));
-            sum += point.y.max(0.0);
-            reach.push(sum);
+            let (start, end) = ends.add(point.y);
+            reach.extend([end, start + point.upper.unwrap_or(point.y)]);
         }
         for point in wholes.iter().filter_map(|&i| sheet::point_at(&figure.series[i], c)) {
             reach.extend(sheet::extent(&point));
         }
-        sums.push(any.then_some(sum));
+        sums.push(any.then_some(ends.sum()));
     }
     if sums.iter().all(Option::is_none) {
         return sheet.nothing();
@@ -70,18 +69,20 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
             continue;
         };
         let bar = middle - THICKNESS / 2.0;
-        let mut start = 0.0;
-        let mut reached = sum;
+        let mut ends = Ends::default();
+        let mut reached = 0.0_f64;
         // Painted after all segments, or the next one would cover half of each.
         let mut whiskers = Vec::new();
         for &i in &parts {
             let Some(point) = sheet::point_at(&figure.series[i], c) else { continue };
-            let end = start + point.y.max(0.0);
-            let (x0, x1) = (scale.at(start), scale.at(end));
+            let (start, end) = ends.add(point.y);
+            reached = reached.max(end);
+            let (x0, x1) = (scale.at(start.min(end)), scale.at(start.max(end)));
             sheet.canvas.rect(x0, bar, x1 - x0, THICKNESS, inks[i]);
             // A hair of background parts the segments also where colours are printed as greys.
-            if start > 0.0 && x1 - x0 > 2.0 {
-                sheet.canvas.line((x0, bar), (x0, bar + THICKNESS), Ink::Background, 1.0);
+            if start != 0.0 && x1 - x0 > 2.0 {
+                let seam = scale.at(start);
+                sheet.canvas.line((seam, bar), (seam, bar + THICKNESS), Ink::Background, 1.0);
             }
             let mut room = x1 - x0 - 8.0;
             if let Some((lower, upper, open)) = sheet::bounds(&point, &scale) {
@@ -101,7 +102,6 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
                 let x = x0 + (room + 8.0) / 2.0;
                 sheet.canvas.text(x, middle + 4.0, &share, SMALL, Anchor::Middle, Ink::OnSeries(color));
             }
-            start = end;
         }
         for (from, to, open) in whiskers {
             sheet.canvas.interval((from, middle), (to, middle), 4.0, open, Ink::Interval);
@@ -118,4 +118,38 @@ pub(super) fn draw(sheet: &mut Sheet, figure: &Figure) {
         sheet.canvas.bold(x, middle + 4.25, &totals[c], SIZE, Ink::Text);
     }
     sheet.y = sheet.axis_label(&figure.y.label, left, right, bottom);
+}
+
+/// How far a bar reaches on either side of zero.
+#[derive(Debug, Default, Clone, Copy)]
+struct Ends {
+    right: f64,
+    left: f64,
+}
+
+impl Ends {
+    /// Puts a segment at the end of its side and gives where it begins and ends.
+    fn add(&mut self, value: f64) -> (f64, f64) {
+        let side = if value < 0.0 { &mut self.left } else { &mut self.right };
+        let start = *side;
+        *side += value;
+        (start, *side)
+    }
+
+    fn sum(self) -> f64 {
+        self.right + self.left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_below_zero_lies_on_the_other_side() {
+        let mut ends = Ends::default();
+        let placed: Vec<(f64, f64)> = [5.0, -2.0, 3.0, -1.0].into_iter().map(|value| ends.add(value)).collect();
+        assert_eq!(placed, [(0.0, 5.0), (0.0, -2.0), (5.0, 8.0), (-2.0, -3.0)]);
+        assert_eq!(ends.sum(), 5.0);
+    }
 }

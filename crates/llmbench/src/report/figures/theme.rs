@@ -81,9 +81,20 @@ impl Theme {
 /// Stages of a request have one colour in every figure in which each of them is a series.
 const STAGES: [(&str, usize); 5] = [("template", 0), ("tokenize", 1), ("collate", 2), ("parse", 4), ("handoff", 3)];
 
+/// Parts of a time to first token likewise. Their colours are those of no stage beside them: the two are never in one figure.
+const PARTS: [(&str, usize); 7] = [
+    ("client wait", 3),
+    ("network", 4),
+    ("HTTP wait", 7),
+    ("front end", 1),
+    ("queue", 2),
+    ("prefill", 0),
+    ("unexplained", 6),
+];
+
 /// A colour for each series by its name.
 pub(super) fn assign(names: &[&str]) -> Vec<usize> {
-    let stage = |name: &str| STAGES.iter().find(|(s, _)| s.eq_ignore_ascii_case(name)).map(|(_, c)| *c);
+    let stage = |name: &str| STAGES.iter().chain(&PARTS).find(|(s, _)| s.eq_ignore_ascii_case(name)).map(|(_, c)| *c);
     let fixed: Vec<Option<usize>> = names.iter().map(|n| stage(n)).collect();
     let mut free = (0..COLORS).filter(|c| !fixed.contains(&Some(*c))).cycle();
     fixed.iter().map(|c| c.or_else(|| free.next()).unwrap_or(0)).collect()

@@ -11,6 +11,8 @@ use serde_json::json;
 
 use super::asking::{self, Load, Point, SATURATED, STAGE};
 use super::knee::{Growth, LoadPoint, Wall};
+use super::stack::{self, Stack};
+use super::usage;
 use crate::format;
 use crate::suites::preprocessing::cells;
 use crate::suites::preprocessing::rows::{self, Rows};
@@ -89,17 +91,37 @@ impl Experiment for LatencyWall {
     fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
         let mut rows = Rows::new(input);
         let mut result = present::outline(input);
+        let (mut whose, mut warnings) = (Vec::new(), Vec::new());
         for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
             let cells: Vec<&Cell> =
                 input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
             result.tables.push(table(input, &mut rows, &cells));
             result.figures.extend(figure(input, &rows, &cells));
             result.findings.extend(wall(input, &mut rows, &cells));
+            let loads: Vec<&Cell> =
+                cells.iter().copied().filter(|cell| word(&cell.axes, "load") != "capacity").collect();
+            let stacks: Vec<Stack> = loads
+                .iter()
+                .filter_map(|cell| Stack::of(input, &rows, cell, label(cell), is_saturated(input, &cells, cell)))
+                .collect();
+            if let Some((table, figures)) = stack::shown(input, &mut rows, &stacks) {
+                result.tables.push(table);
+                result.figures.extend(figures);
+            }
+            whose.extend(stack::whose(input, &mut rows, &stacks));
+            let labelled: Vec<(&Cell, String)> = loads.iter().map(|cell| (*cell, label(cell))).collect();
+            result.tables.extend(usage::table(input, &mut rows, &labelled));
+            warnings.extend(stack::warnings(input, &rows, &stacks));
         }
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
+        // Two questions: where the wall is, and whose milliseconds they are.
+        for findings in [&mut result.findings, &mut whose] {
+            if let Some(first) = findings.first_mut() {
+                first.headline = true;
+            }
         }
+        result.findings.append(&mut whose);
         result.warnings = asking::warnings(input);
+        result.warnings.append(&mut warnings);
         asking::mark(input, &mut result);
         (result, rows.records)
     }
@@ -119,8 +141,23 @@ fn label(cell: &Cell) -> String {
 }
 
 fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
-    let body = cells.iter().map(|cell| row(input, rows, cells, cell)).collect();
-    Table {
+    let mut body: Vec<Row> = cells.iter().map(|cell| row(input, rows, cells, cell)).collect();
+    let gpus: Vec<Option<(f64, usize)>> = cells.iter().map(|cell| usage::gpu(input, rows, cell)).collect();
+    let count = gpus.iter().flatten().map(|(_, count)| *count).max();
+    if count.is_some() {
+        for (row, gpu) in body.iter_mut().zip(&gpus) {
+            row.values.push(text(gpu.map_or_else(|| "unknown".to_owned(), |(busiest, _)| format::percent(busiest))));
+        }
+    }
+    let gpu_note = match count {
+        Some(1) => "GPU: share of the time in which some kernel ran, by the driver.".to_owned(),
+        Some(count) => {
+            format!("GPU: share of the time in which some kernel ran on the busiest of {count}, by the driver.")
+        }
+        None => "GPU utilization: unknown; it is read where the server is on this host and an NVIDIA driver answers."
+            .to_owned(),
+    };
+    let mut table = Table {
         id: format!("latency-wall-{}", cells.first().map(|cell| present::slug(&cell.axes)).unwrap_or_default()),
         title: format!(
             "Throughput and time to first token, {}",
@@ -145,8 +182,13 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
                  sat.: {:.0}% of the plateau or more, the latency is that of a queue that grows and has no interval.",
                 SATURATED * 100.0
             ),
+            gpu_note,
         ],
+    };
+    if count.is_some() {
+        table.columns.push(column("GPU", true, 1));
     }
+    table
 }
 
 fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> Row {

@@ -7,6 +7,7 @@
 //! | [`knee`] | where does more load bring no more answers; are all requests counted | 1 latency-wall |
 //! | [`interaction`] | does a benefit hold under load | 2 prefix-cache |
 //! | [`tax`] | what does a way of sending cost, and what does queueing make of it | 3 sidecar |
+//! | [`ttft_parts`] | where does a time to first token go | 1 latency-wall, 2 prefix-cache |
 //! | [`bisection`] | which rate holds a service level, how many replicas carry a demand | 7 max-rate |
 //!
 //! The figures come from `llmbench worker serving` ([`crate::worker::serving`]), a process that asks a server: one that was named with
@@ -20,8 +21,11 @@ mod latency_wall;
 mod max_rate;
 mod prefix_cache;
 mod sidecar;
+mod stack;
 pub mod tax;
 mod tax_findings;
+pub mod ttft_parts;
+mod usage;
 
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};

@@ -11,6 +11,8 @@ use serde_json::json;
 
 use super::asking::{self, Load, Point, STAGE};
 use super::interaction::{Fate, Interaction, TwoByTwo};
+use super::stack::{self, Stack};
+use super::usage;
 use crate::format;
 use crate::suites::preprocessing::cells;
 use crate::suites::preprocessing::rows::{self, LEVEL, Rows};
@@ -83,20 +85,36 @@ impl Experiment for PrefixCache {
     fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
         let mut rows = Rows::new(input);
         let mut result = present::outline(input);
+        let mut warnings = Vec::new();
         for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
             let cells: Vec<&Cell> =
                 input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
             result.tables.push(table(input, &mut rows, &cells));
             result.figures.extend(figure(input, &rows, &cells));
             result.findings.extend(fate(input, &mut rows, &cells));
+            let stacks: Vec<Stack> =
+                cells.iter().filter_map(|cell| Stack::of(input, &rows, cell, label(cell), false)).collect();
+            if let Some((table, figures)) = stack::shown(input, &mut rows, &stacks) {
+                result.tables.push(table);
+                result.figures.extend(figures);
+            }
+            let labelled: Vec<(&Cell, String)> = cells.iter().map(|cell| (*cell, label(cell))).collect();
+            result.tables.extend(usage::table(input, &mut rows, &labelled));
+            warnings.extend(stack::warnings(input, &rows, &stacks));
         }
         if let Some(first) = result.findings.first_mut() {
             first.headline = true;
         }
         result.warnings = asking::warnings(input);
+        result.warnings.append(&mut warnings);
         asking::mark(input, &mut result);
         (result, rows.records)
     }
+}
+
+/// `shared, 20 at once`.
+fn label(cell: &Cell) -> String {
+    format!("{}, {} at once", word(&cell.axes, "history"), number(&cell.axes, "concurrency"))
 }
 
 /// The cell with unique history at the same load.

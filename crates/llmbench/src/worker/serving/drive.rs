@@ -7,16 +7,14 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::capacity::{MOST_FAILED, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
-use loadgen::proctree::process_tree;
 use loadgen::serving::figures::{Distribution, Figures};
-use loadgen::serving::probe;
-use loadgen::serving::prometheus::Page;
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::session::Load;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 
+use super::accounts::Accounts;
 use super::asks::{Pool, Way};
 use super::server::Running;
 use super::sidecar::Sidecar;
@@ -40,8 +38,6 @@ const MOST_S: f64 = 120.0;
 /// Most requests at once in the search for the plateau.
 const MOST_AT_ONCE: usize = 128;
 const WARM_AT_ONCE: usize = 4;
-/// For a page of counters, ns.
-const METRICS_NS: u64 = 5_000_000_000;
 
 /// A server, and what it is asked.
 pub struct Drive<'a> {
@@ -59,14 +55,12 @@ pub struct Stretch {
     pub figures: Figures,
     pub lateness: Lateness,
     pub verdict: Verdict,
-    /// CPU time of the server's processes for an answer, ns, where it was started here.
-    server_cpu_ns: Option<f64>,
+    /// What the server's own counters and the system say of the whole stretch.
+    accounts: BTreeMap<String, f64>,
     /// CPU time of the sidecar for an answer, ns.
     sidecar_cpu_ns: Option<f64>,
     /// Mean number of requests between sent and done.
     in_flight: f64,
-    /// Tokens found in the prefix cache over tokens looked for, where the server counts them.
-    hit_rate: Option<f64>,
     /// Each request opened a connection of its own, because the server closes those that it said it would keep.
     single_use: bool,
 }
@@ -184,13 +178,11 @@ impl Drive<'_> {
         let connections = if single_use { 0 } else { connections };
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
-        let page_before = self.page();
-        let before = server.pid().and_then(process_tree);
+        let accounts = Accounts::open(server);
         let sidecar_before = self.sidecar.and_then(Sidecar::cpu_ns);
         let run = run(sockets, &sessions, load, &options, &Control::default(), None).map_err(Refusal::failed)?;
-        let after = server.pid().and_then(process_tree);
         let sidecar_after = self.sidecar.and_then(Sidecar::cpu_ns);
-        let page_after = self.page();
+        let accounts = accounts.close(&run);
         let figures = Figures::of(&run, None, &PERCENTILES);
         if figures.completed == 0 {
             return Err(Refusal::failed(format!("no request was answered{}", first_error(&run))));
@@ -198,29 +190,12 @@ impl Drive<'_> {
         let lateness = lateness(&run);
         let median = figures.ttft.as_ref().map(Distribution::median);
         let verdict = judge(&run, &lateness, median, measured_error(&run));
-        let server_cpu_ns = before
-            .zip(after)
-            .map(|(before, after)| after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / figures.completed as f64);
         let sidecar_cpu_ns = sidecar_before
             .zip(sidecar_after)
             .map(|(before, after)| after.saturating_sub(before) as f64 / figures.completed as f64);
         let in_flight = in_flight(&run.records, run.start_ns, run.start_ns + run.duration_ns);
-        let hit_rate = page_before.zip(page_after).and_then(|(before, after)| hit_rate(&before, &after));
-        Ok(Stretch { run, figures, lateness, verdict, server_cpu_ns, sidecar_cpu_ns, in_flight, hit_rate, single_use })
+        Ok(Stretch { run, figures, lateness, verdict, accounts, sidecar_cpu_ns, in_flight, single_use })
     }
-
-    /// The server's counters; none where it has no such page.
-    fn page(&self) -> Option<Page> {
-        let fetched = probe::fetch(&self.server.target, "/metrics", self.server.key(), METRICS_NS).ok()?;
-        (fetched.status == 200).then(|| Page::parse(&fetched.body))
-    }
-}
-
-/// Of the counters of vLLM, whose names others have taken over.
-fn hit_rate(before: &Page, after: &Page) -> Option<f64> {
-    let grown = |name: &str| Some(after.sum(name)? - before.sum(name).unwrap_or(0.0));
-    let (hits, queries) = (grown("vllm:prefix_cache_hits")?, grown("vllm:prefix_cache_queries")?);
-    (queries > 0.0).then(|| hits / queries)
 }
 
 /// Mean number of requests between sent and done within a window.
@@ -312,15 +287,10 @@ impl Stretch {
         if self.single_use {
             read("single_use", 1.0);
         }
-        if let Some(rate) = self.hit_rate {
-            read("hit_rate", rate);
-        }
-        if let Some(cpu) = self.server_cpu_ns {
-            read("server_cpu_ns_per_request", cpu);
-        }
         if let Some(cpu) = self.sidecar_cpu_ns {
             read("sidecar_cpu_ns_per_request", cpu);
         }
+        readings.extend(self.accounts.iter().map(|(name, value)| (name.clone(), *value)));
         Sample {
             start_ns: run.start_ns,
             end_ns: run.start_ns + run.duration_ns.max(1),
@@ -353,25 +323,5 @@ fn reason_name(reason: Reason) -> &'static str {
         Reason::ClientError { .. } => "invalid_client_error",
         Reason::NoAnswer => "invalid_no_answer",
         Reason::EndedEarly => "invalid_ended_early",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hits_are_what_grew_between_two_pages() {
-        let page = |hits: u32, queries: u32| {
-            Page::parse(
-                format!(
-                    "# TYPE vllm:prefix_cache_hits counter\nvllm:prefix_cache_hits_total{{engine=\"0\"}} {hits}\nvllm:prefix_cache_queries_total{{engine=\"0\"}} {queries}\n"
-                )
-                .as_bytes(),
-            )
-        };
-        assert_eq!(hit_rate(&page(10, 100), &page(40, 140)), Some(0.75));
-        assert_eq!(hit_rate(&page(10, 100), &page(10, 100)), None);
-        assert_eq!(hit_rate(&Page::parse(b""), &Page::parse(b"x 1")), None);
     }
 }

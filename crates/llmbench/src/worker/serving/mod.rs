@@ -7,9 +7,11 @@
 //!                         ├──────> [gate]    do the ways to ask get the same answers
 //!                         ├──────> [asks]    bodies: messages, text or ids, shared or unique
 //!                         ├──────> [drive]   load, and what a client saw
+//!                         ├──────> [accounts] what the server counted meanwhile, and what it used
 //!                         └──────> [limit]   the largest rate that holds a service level
 //! ```
 
+mod accounts;
 mod asks;
 mod child;
 mod drive;
@@ -111,6 +113,9 @@ impl Driving for Serving {
         let server = self.servers.get(&model.dir).map_err(|refusal| refusal.message)?;
         let mut build = server.described();
         build.insert("simulated".to_owned(), server.is_mock().to_string());
+        if let Some(family) = accounts::family(server) {
+            build.insert("server_family".to_owned(), family.to_owned());
+        }
         self.model = Some(model);
         Ok(Ready {
             protocol: PROTOCOL,

@@ -90,7 +90,9 @@ impl Servers {
 }
 
 impl Running {
-    fn start(command: &TargetCommand, model: &Path) -> Result<Self, Refusal> {
+    /// # Errors
+    /// It cannot be reached or started, has no such model, or its key is not in the environment.
+    pub fn start(command: &TargetCommand, model: &Path) -> Result<Self, Refusal> {
         let (url, mock) = match &command.base_url {
             Some(url) => (url.clone(), None),
             None => {
