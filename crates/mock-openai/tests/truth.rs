@@ -201,7 +201,8 @@ fn a_stall_holds_up_everybody() {
     other.answer().unwrap();
     let truth = truth_of(&server, "o");
     let longest = truth.written_ns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    assert!(longest >= 150_000_000, "{longest}");
+    // A chunk before the stall that was written late makes the gap so much shorter.
+    assert!(longest + truth.late_ns >= 150_000_000, "{longest}");
     let asked = client.ask("/llmbench/stall/50", "", "").json();
     assert_eq!(asked["duration_ns"], 50_000_000);
     let start = now_ns();

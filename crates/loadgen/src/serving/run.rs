@@ -44,7 +44,7 @@ pub struct Run {
     pub gaps: Histogram,
     /// Where the server is our mock.
     pub truth: Option<Truth>,
-    /// How long bytes had been in the kernel when they were read, ns, a value a read; where the system tells.
+    /// How long bytes had been in the kernel when they were read, ns, of one read in eight; where the system tells.
     pub read_delay: Option<Histogram>,
     pub errors: Errors,
     /// Answers to requests that had been given up.
@@ -206,6 +206,8 @@ struct Flight<'a, T> {
     strays: u64,
     opening: Opening,
     wake_late_ns: Vec<u32>,
+    /// No sleep goes beyond it. It moves on only when it has passed: setting another end of a sleep is a system call.
+    look_ns: u64,
     cpu_at_start_ns: u64,
     delay_at_start_ns: Option<u64>,
 }
@@ -234,6 +236,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             strays: 0,
             opening,
             wake_late_ns: Vec::new(),
+            look_ns: 0,
             cpu_at_start_ns: thread_cpu_ns(),
             delay_at_start_ns: thread_run_delay_ns(),
         })
@@ -270,7 +273,11 @@ impl<'a, T: Transport> Flight<'a, T> {
         }
         let limit = self.limits.front().map_or(u64::MAX, |&(limit, _)| limit);
         let wanted = until_ns.unwrap_or(u64::MAX);
-        self.transport.wait(wanted.min(limit).min(now + LOOK_NS), &mut self.events).map_err(DriverError::Wait)?;
+        if self.look_ns <= now {
+            self.look_ns = now + LOOK_NS;
+        }
+        let until = wanted.min(limit).min(self.look_ns);
+        self.transport.wait(until, &mut self.events).map_err(DriverError::Wait)?;
         let woke = now_ns();
         if timed && now < wanted && woke >= wanted {
             self.wake_late_ns.push(u32::try_from(woke - wanted).unwrap_or(u32::MAX));

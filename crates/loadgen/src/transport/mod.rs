@@ -68,7 +68,7 @@ pub trait Transport: Send {
     /// Connections that were opened after [`Transport::open`]: none was free, or one had died.
     fn opened_late(&self) -> Opening;
 
-    /// How long bytes had been in the kernel when they were read, ns, a value a read; None where the system does not tell.
+    /// How long bytes had been in the kernel when they were read, ns, of a sample of all reads; None where the system does not tell.
     fn read_delay(&self) -> Option<&Histogram> {
         None
     }

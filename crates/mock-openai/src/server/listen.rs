@@ -69,6 +69,7 @@ impl Listen {
         let opened = match self {
             Self::Tcp(address) => TcpListener::bind(address).and_then(|listener| {
                 listener.set_nonblocking(true)?;
+                do_not_pace(&listener);
                 let endpoint = Endpoint::Tcp(listener.local_addr()?);
                 Ok((Listener::Tcp(listener), endpoint))
             }),
@@ -99,6 +100,18 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// Connections that are accepted here send at once: BBR, the default of some systems, spaces segments by a timer of its own, after the
+/// stamp of the write. Reno does not, and every Linux has it.
+fn do_not_pace(listener: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    {
+        // A system that refuses paces.
+        let _ = rustix::net::sockopt::set_tcp_congestion(listener, "reno");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = listener;
 }
 
 fn remedy(error: &std::io::Error) -> String {
