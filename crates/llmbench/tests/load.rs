@@ -1,5 +1,7 @@
 //! `llmbench load` as a command: what it measures, what it writes, and what it says when a server cannot serve.
 
+#[path = "load/http2.rs"]
+mod http2;
 #[path = "load/server.rs"]
 mod server;
 #[path = "cli/shell.rs"]

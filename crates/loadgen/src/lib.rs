@@ -7,7 +7,7 @@
 //! Why an own client and no HTTP library on an async runtime: the stamps. Here `sent` is taken right after the write that took
 //! the last byte, and `first byte` and `done` right after the read that brought them, by the one thread that slept for them. In
 //! a client of tasks and channels a stamp waits until its task runs, and on cores shared with the server that wait is what one
-//! wanted to measure. Protocols are pure functions of bytes (`transport::codec`), so others (streams of events, TLS) fit in.
+//! wanted to measure. Protocols are pure functions of bytes (`transport::codec`), so others (streams of events, TLS, HTTP/2) fit in.
 //!
 //! What it costs on two cores of a virtual machine (`examples/lateness.rs`, with real-time priority in place of a quiet host):
 //! lateness p99 0.07-0.15 ms from 1,000 to 20,000 requests/s; 30 µs of CPU a request at 20,000/s, 7 µs when it never sleeps. A record takes

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorClass {
     /// No connection could be opened to send it.
     Connect,
-    /// The connection ended before any of its answer came.
+    /// The connection ended before any of its answer came; over HTTP/2 also its stream alone (RST_STREAM).
     Reset,
     /// No answer within the limit. A request that the server dropped ends here.
     Timeout,
     /// The server answered that it failed: an HTTP status other than 2xx, or a status byte other than 0. Over a serving API, those
     /// statuses that have no class of their own.
     Status,
-    /// The connection ended in the middle of the answer.
+    /// The connection, or over HTTP/2 the stream, ended in the middle of the answer.
     ShortBody,
-    /// The server answered that it takes no more requests.
+    /// The server answered that it takes no more requests; over HTTP/2 that it did not take this one (GOAWAY, REFUSED_STREAM).
     Draining,
     /// The answer is not of the protocol.
     Protocol,

@@ -9,7 +9,7 @@ use llmbench_core::interrupt::Interrupt;
 use loadgen::arrivals::{Extent, Schedule, Spacing, read_trace};
 use loadgen::serving::backend::{Backend, Settings};
 use loadgen::serving::slo::Slo;
-use loadgen::serving::target::Target;
+use loadgen::serving::target::{HttpVersion, Target};
 use serde_json::json;
 
 pub(super) use self::args::list;
@@ -59,6 +59,7 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         model: found.model.clone(),
         tokenizer: args.model.clone(),
         base_url: access.target.to_string(),
+        http_version: access.target.version,
         workload: requests.name.clone(),
         num_prompts: plan.extent.count,
         burstiness: args.burstiness,
@@ -237,7 +238,7 @@ fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wa
 fn access(args: &LoadArgs) -> Result<Access, Failure> {
     let target: Target = args.base_url.parse().map_err(Failure::usage)?;
     Ok(Access {
-        target,
+        target: target.spoken(args.http_version),
         backend: args.backend,
         key: std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty()),
         key_var: args.api_key_env.clone(),
@@ -285,7 +286,9 @@ fn show(args: &LoadArgs, header: &Header, outcomes: &[PointOutcome]) -> Result<(
         return console::print(&format!("{text}\n")).map(|_| ());
     }
     let model = header.model.as_deref().map(|model| format!(" as {model}")).unwrap_or_default();
-    let head = format!("{}{model}, {}: {}\n\n", header.base_url, header.backend, header.workload);
+    // HTTP/1.1 is what everybody expects.
+    let over = if header.http_version == HttpVersion::Http1 { "" } else { " over HTTP/2" };
+    let head = format!("{}{model}, {}{over}: {}\n\n", header.base_url, header.backend, header.workload);
     let width = console::width().unwrap_or(80);
     let table = table::render(outcomes, true, &args.metric_percentiles, width, Style::of_stdout());
     console::print(&(head + &table)).map(|_| ())

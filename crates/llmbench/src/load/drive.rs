@@ -16,12 +16,13 @@ use loadgen::serving::record::{Counted, Record};
 use loadgen::serving::session::Load;
 use loadgen::serving::slo::Slo;
 use loadgen::serving::spool::{self, Spool};
+use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 
 use super::calibration::Calibration;
-use super::outcome::{RunOutcome, TruthFigures, errors};
+use super::outcome::{Connections, RunOutcome, TruthFigures, errors};
 use super::points::Point;
 use super::server::{Access, Found};
 use super::workload::Requests;
@@ -74,7 +75,10 @@ impl Bench<'_> {
         let connections = if self.found.closes { 0 } else { point.connections() };
         // An open loop without a cap may need more than can be known.
         limits::raise();
-        limits::make_room(point.connections()).map_err(Failure::usage)?;
+        // Over HTTP/2 requests share connections; how many it takes is the server's word.
+        if self.access.target.version == HttpVersion::Http1 {
+            limits::make_room(point.connections()).map_err(Failure::usage)?;
+        }
         let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
         protocol.single_use = self.found.closes;
         protocol.keep_text = !self.found.counts_tokens || self.samples.is_some();
@@ -125,7 +129,9 @@ impl Bench<'_> {
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
         let concurrency = point.connections().min(count);
         let load = Load::Closed { concurrency, extent: Extent::count(count) };
-        let options = Options { connections: 0, timeout_ns: self.access.timeout_ns, linger_ns: 0, offset };
+        // How many requests share a connection has to be known before they come.
+        let connections = if self.access.target.version == HttpVersion::Http2 { concurrency } else { 0 };
+        let options = Options { connections, timeout_ns: self.access.timeout_ns, linger_ns: 0, offset };
         self.watched(format!("{point}, warming up"), Some(count), |control| {
             run(transport, &self.requests.sessions, load, &options, control, None)
         })?;
@@ -223,6 +229,11 @@ impl Bench<'_> {
             figures,
             lateness,
             usage: run.usage,
+            connections: Connections {
+                http_version: self.access.target.version,
+                before: run.opening.connect_ns.len(),
+                during: run.opened_late.connect_ns.len(),
+            },
             cpu_per_chunk_ns: (chunks > 0).then(|| run.usage.cpu_ns as f64 / chunks as f64),
             client_error,
             calibrated_error,

@@ -11,6 +11,7 @@ use loadgen::serving::Run;
 use loadgen::serving::json::Raw;
 use loadgen::serving::record::From;
 use loadgen::serving::spool;
+use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value, json};
 
 use super::outcome::RunOutcome;
@@ -24,6 +25,7 @@ pub struct Header {
     pub model: Option<String>,
     pub tokenizer: Option<String>,
     pub base_url: String,
+    pub http_version: HttpVersion,
     pub workload: String,
     pub num_prompts: Option<usize>,
     pub burstiness: f64,
@@ -83,6 +85,7 @@ pub fn run(header: &Header, point: Point, outcome: &RunOutcome) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "base_url": header.base_url,
+            "http_version": header.http_version,
             "workload": header.workload,
             "seed": header.seed,
             "point": point,
@@ -161,6 +164,7 @@ mod tests {
             model: Some("Qwen/Qwen3-0.6B".to_owned()),
             tokenizer: None,
             base_url: String::new(),
+            http_version: HttpVersion::Http1,
             workload: String::new(),
             num_prompts: None,
             burstiness: 1.0,

@@ -7,6 +7,7 @@ use llmbench_core::record::Estimate;
 use loadgen::driver::Usage;
 use loadgen::lateness::{Lateness, Verdict};
 use loadgen::serving::figures::Figures;
+use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict::ClientError;
 use loadgen::serving::{Run, Truth};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub struct RunOutcome {
     pub verdict: Verdict,
     pub lateness: Lateness,
     pub usage: Usage,
+    pub connections: Connections,
     /// CPU time of the client's thread for each chunk with content, and whatever else it did; None without chunks.
     pub cpu_per_chunk_ns: Option<f64>,
     /// By stamps of this run where there are any, else by the calibration.
@@ -48,6 +50,16 @@ pub struct RunOutcome {
     /// By class: how many, and what the first said.
     pub errors: BTreeMap<String, Failed>,
     pub notes: Vec<String>,
+}
+
+/// What requests went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    pub http_version: HttpVersion,
+    /// Opened before the first request was due.
+    pub before: usize,
+    /// Opened later, because all were taken or one had ended.
+    pub during: usize,
 }
 
 /// Requests that failed in one way.

@@ -22,9 +22,10 @@ use crate::transport::{OpenError, Opening};
 /// What holds for every run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Connections that are opened before the clock starts. A closed loop over HTTP needs as many as its concurrency; frames
-    /// need few: each carries any number of requests, and each has a socket buffer of its own. Where several processes accept on
-    /// one port the system deals connections out at random: give several for each process, or some get more than their share.
+    /// Connections that are opened before the clock starts. A closed loop over HTTP needs as many as its concurrency, of which
+    /// HTTP/2 opens only those that it takes to carry so many requests at once. Frames need few: each carries any number of
+    /// requests, and each has a socket buffer of its own. Where several processes accept on one port the system deals connections
+    /// out at random: give several for each process, or some get more than their share.
     pub connections: usize,
     /// A request without an answer this long after its bytes were first offered has failed, ns.
     pub timeout_ns: u64,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use loadgen::serving::backend::Backend;
+use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value};
 
 use crate::load::points::numbers;
@@ -24,6 +25,10 @@ pub struct LoadArgs {
     /// Its API: openai-chat, openai (completions), sglang, llama.cpp.
     #[arg(long, value_name = "NAME", default_value = "openai-chat")]
     pub backend: Backend,
+
+    /// Version of HTTP: 1.1, or 2, over which requests share connections.
+    #[arg(long, value_name = "VERSION", default_value_t = HttpVersion::Http1)]
+    pub http_version: HttpVersion,
 
     /// The server's name of the model [default: its only one].
     #[arg(long, value_name = "NAME", visible_alias = "served-model-name")]

@@ -16,7 +16,7 @@ mod frames;
 mod outgoing;
 mod stream;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,7 +25,7 @@ use self::frame::{
     put_window, setting,
 };
 use self::outgoing::Outgoing;
-use self::stream::Stream;
+use self::stream::{Stream, Streams};
 use super::answer::Failure;
 use super::codec::{Codec, Decoded, Rest};
 use super::exchange::Exchange;
@@ -63,7 +63,7 @@ pub(super) struct Http2 {
     known: Limit,
     /// Most streams at once; None until the server's settings are there.
     limit: Option<usize>,
-    streams: HashMap<u32, Stream>,
+    streams: Streams,
     /// Requests for which there is no stream yet.
     waiting: VecDeque<(u64, Vec<u8>)>,
     next_stream: u32,
@@ -109,7 +109,7 @@ impl Http2 {
             protocol,
             known,
             limit: None,
-            streams: HashMap::new(),
+            streams: Streams::default(),
             waiting: VecDeque::new(),
             next_stream: 1,
             closed: false,
@@ -220,7 +220,7 @@ impl Http2 {
     }
 
     /// Takes the head of a frame of a body; the body is taken as it comes.
-    fn begin_data(&mut self, head: FrameHead, padding: usize) -> Result<(), Failure> {
+    fn begin_data(&mut self, head: FrameHead, padding: usize, since_ns: u64) -> Result<(), Failure> {
         let is_last = head.has(flag::END_STREAM);
         // The whole payload counts, its padding too (section 6.9.1).
         self.window -= head.length as i64;
@@ -232,6 +232,7 @@ impl Http2 {
             self.window = CONNECTION_WINDOW;
         }
         if let Some(one) = self.streams.get_mut(&head.stream) {
+            one.exchange.touch(since_ns);
             one.window -= head.length as i64;
             if one.window < 0 {
                 return Err(broken("it sent more than the window of a stream"));
@@ -312,7 +313,7 @@ impl Codec for Http2 {
             if head.length > MOST_PAYLOAD {
                 return Err(broken("a frame is larger than the largest that is taken"));
             }
-            if matches!(head.kind, kind::DATA | kind::HEADERS)
+            if head.kind == kind::HEADERS
                 && let Some(one) = self.streams.get_mut(&head.stream)
             {
                 one.exchange.touch(since_ns);
@@ -329,7 +330,7 @@ impl Codec for Http2 {
                 }
                 let Some(start) = rest.get(HEAD..HEAD + padded) else { break };
                 let padding = start.first().copied().unwrap_or(0);
-                self.begin_data(head, usize::from(padding))?;
+                self.begin_data(head, usize::from(padding), since_ns)?;
                 rest = &rest[HEAD + padded..];
             } else {
                 let Some(payload) = rest.get(HEAD..HEAD + head.length) else { break };
