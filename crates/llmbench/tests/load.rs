@@ -205,6 +205,51 @@ fn turns_and_whole_answers() {
     assert!(code == 0 && out.contains("E2E"), "{out}{err}");
 }
 
+/// Moments of arrival, s from the start, of the one result file of a folder, and the file.
+fn arrivals(shell: &Shell, args: &[&str]) -> (Vec<f64>, Value) {
+    let server = Server::tokens(2);
+    let mut all = vec!["--save-detailed", "--result-filename", "a.json", "--burstiness", "inf"];
+    all.extend(args);
+    let (_, _, err) = load(shell, &server.url, &all);
+    let file = std::fs::read(shell.path("a.json")).unwrap_or_else(|error| panic!("{error}: {err}"));
+    let json: Value = serde_json::from_slice(&file).unwrap();
+    let times = json["start_times"].as_array().unwrap().iter().map(|time| time.as_f64().unwrap()).collect();
+    (times, json)
+}
+
+#[test]
+fn the_rate_changes_in_steps_and_ramps_and_by_a_file() {
+    let shell = Shell::new();
+    let (times, json) = arrivals(&shell, &["--rate-steps", "40:250ms,0:0.1s,100:200ms"]);
+    let within = |from: f64, to: f64| times.iter().filter(|time| (from..to).contains(*time)).count();
+    assert_eq!(
+        (within(0.0, 0.25), within(0.25, 0.3499), within(0.3499, 0.55), times.len()),
+        (10, 0, 20, 30),
+        "{times:?}"
+    );
+    assert_eq!(json["llmbench"]["point"]["steps"]["peak"].as_f64(), Some(100.0));
+
+    let ramp = ["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "20", "--ramp-up-end-rps", "180"];
+    let (times, json) = arrivals(&shell, &[&ramp[..], &["--num-prompts", "50"]].concat());
+    // 50 at 100/s on average are 0.5 s; a quarter of the way up, at 100/s, come 15 of them.
+    let half = times.iter().filter(|time| **time < 0.25).count();
+    assert!(times.len() == 50 && half.abs_diff(15) <= 1 && *times.last().unwrap() < 0.5, "{times:?}");
+    assert_eq!(
+        (json["ramp_up_strategy"].as_str(), json["ramp_up_start_rps"].as_f64(), json["ramp_up_end_rps"].as_f64()),
+        (Some("linear"), Some(20.0), Some(180.0))
+    );
+    let exponential = ["--ramp-up-strategy", "exponential", "--ramp-up-start-rps", "20", "--ramp-up-end-rps", "180"];
+    let (times, _) = arrivals(&shell, &[&exponential[..], &["--duration", "0.5"]].concat());
+    // a·d/k·(e^(k/2) − 1) with k = ln 9: 9.1 in the first half, 36.4 in all.
+    let half = times.iter().filter(|time| **time < 0.25).count();
+    assert!(half.abs_diff(9) <= 1 && times.len().abs_diff(36) <= 1, "{times:?}");
+
+    std::fs::write(shell.path("trace.jsonl"), "{\"timestamp\": 5000}\n{\"timestamp\": 5100}\n{\"timestamp\": 5400}\n")
+        .unwrap();
+    let (times, _) = arrivals(&shell, &["--arrivals", "trace.jsonl", "--arrivals-speed", "2"]);
+    assert_eq!(times, [0.0, 0.05, 0.2]);
+}
+
 #[test]
 fn servers_that_cannot_serve_are_told_apart() {
     let with = |status: u16, body: &'static str| {
@@ -245,6 +290,11 @@ fn arguments_that_do_not_go_together() {
     assert!(refused(url, &["--request-rate", "1", "--prompt-form", "ids"]).contains("takes messages"));
     assert!(refused(url, &["--request-rate", "1", "--dataset-name", "sharegpt"]).contains("--dataset-path"));
     assert!(refused(url, &["--request-rate", "1", "--goodput", "speed:1"]).contains("--goodput"));
+    assert!(refused(url, &["--request-rate", "1", "--rate-steps", "1:1s"]).contains("leave it out with"));
+    assert!(refused(url, &["--rate-steps", "1:1d"]).contains("`d` is no unit of time"));
+    assert!(refused(url, &["--ramp-up-strategy", "linear"]).contains("--ramp-up-start-rps"));
+    let to_zero = ["--ramp-up-strategy", "exponential", "--ramp-up-start-rps", "0", "--ramp-up-end-rps", "5"];
+    assert!(refused(url, &to_zero).contains("a rate of 0"));
     assert!(refused("ftp://host", &["--request-rate", "1"]).contains("is no base URL"));
     let secret = refused("http://me:hunter2@host", &["--request-rate", "1"]);
     assert!(secret.contains("user or password"), "{secret}");
@@ -331,6 +381,15 @@ fn load_on_the_simulated_server() {
         (run["completed"].as_u64(), run["failed"].as_u64(), run["total_output_tokens"].as_u64()),
         (Some(40), Some(0), Some(800))
     );
+    // The server's own counters say the same.
+    let account = &run["llmbench"]["run"]["account"];
+    let counted = |key: &str| account[key].as_u64().unwrap();
+    assert_eq!(
+        (account["counters"].as_str(), counted("requests_sent"), counted("requests_counted")),
+        (Some("vllm"), 40, 40)
+    );
+    assert_eq!(counted("prompt_tokens_sent"), counted("prompt_tokens_counted"));
+    assert_eq!((counted("output_tokens_received"), counted("output_tokens_counted")), (800, 800));
     let truth = &run["llmbench"]["run"]["truth"];
     assert_eq!(
         (truth["chunks"].as_u64(), run["llmbench"]["run"]["client_error"]["source"].as_str()),

@@ -134,8 +134,14 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
         key_var: String::new(),
         timeout_ns: u64::from(seconds + 60) * 1_000_000_000,
     };
-    let found =
-        Found { model: Some("mock".to_owned()), streams: true, counts_tokens: true, closes: false, notes: Vec::new() };
+    let found = Found {
+        model: Some("mock".to_owned()),
+        streams: true,
+        counts_tokens: true,
+        closes: false,
+        has_counters: false,
+        notes: Vec::new(),
+    };
     let bench = Bench {
         access: &access,
         found: &found,
@@ -144,6 +150,7 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
         extent: Extent::count(streams),
         spacing: Spacing::Even,
         trace: None,
+        intensity: None,
         seed: 1,
         slo: None,
         percentiles: vec![50.0, 99.0],

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use llmbench_core::cache;
 use llmbench_core::interrupt::Interrupt;
-use loadgen::arrivals::{Extent, Schedule, Spacing, read_trace};
+use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing, read_trace};
 use loadgen::serving::backend::{Backend, Settings};
 use loadgen::serving::slo::Slo;
 use loadgen::serving::target::{HttpVersion, Target};
 use serde_json::json;
 
 pub(super) use self::args::list;
-pub use self::args::{List, LoadArgs, Members};
+pub use self::args::{List, LoadArgs, Members, StepList};
 use super::exit::{Exit, Failure};
 use super::progress::Step;
 use super::setup::{self, ModelPrompt};
@@ -21,11 +21,13 @@ use super::{console, files};
 use crate::load::calibration::{self, Calibration};
 use crate::load::drive::Bench;
 use crate::load::export::{self, Header};
+use crate::load::memory;
 use crate::load::outcome::PointOutcome;
 use crate::load::points::{Point, points};
 use crate::load::random::RandomSpec;
 use crate::load::server::{Access, examine, model_name};
 use crate::load::table::{self, Metric};
+use crate::load::varying::Varying;
 use crate::load::workload::{self, Form, Model, Requests, Source, Wanted};
 use crate::report::terminal::Style;
 
@@ -51,6 +53,9 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     let prompt = ModelPrompt::load(&model, args.model.as_deref(), TIMESTAMP)?;
     let requests = requests(&plan, args.backend, &settings, &prompt)?;
     let found = examine(&access, &settings, &models, requests.first())?;
+    // Where the server counts tokens nobody else has to: what the model took is free for the records of the run.
+    let prompt = (!found.counts_tokens).then_some(prompt);
+    memory::give_back();
     for note in requests.notes.iter().chain(&found.notes).chain(&plan.notes) {
         eprintln!("note: {note}");
     }
@@ -75,10 +80,11 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         access: &access,
         found: &found,
         requests: &requests,
-        tokenizer: Some(prompt.tokenizer()),
+        tokenizer: prompt.as_ref().map(ModelPrompt::tokenizer),
         extent: plan.extent,
         spacing: plan.spacing,
         trace: plan.trace.clone(),
+        intensity: plan.intensity.clone(),
         seed: args.seed,
         slo: plan.slo,
         percentiles: plan.percentiles.clone(),
@@ -103,6 +109,7 @@ struct Plan {
     extent: Extent,
     spacing: Spacing,
     trace: Option<Schedule>,
+    intensity: Option<Intensity>,
     slo: Option<Slo>,
     metrics: Vec<Metric>,
     percentiles: Vec<f64>,
@@ -123,19 +130,23 @@ impl Plan {
             read_trace(path, args.arrivals_speed).map_err(Failure::usage)
         });
         let trace = trace.transpose()?;
+        let varying = varying(args, trace.is_some());
         let whole_trace = trace.as_ref().map(Schedule::len);
-        let count = match (args.num_prompts, args.duration, whole_trace) {
+        let steps_ns = varying.as_ref().and_then(Varying::length_ns);
+        let duration_ns = args.duration.map(|seconds| (seconds * 1e9) as u64).or(steps_ns);
+        let count = match (args.num_prompts, duration_ns, whole_trace) {
             (Some(count), ..) => Some(count as usize),
             (None, Some(_), _) => None,
             (None, None, Some(all)) => Some(all),
             (None, None, None) => Some(REQUESTS as usize),
         };
-        let duration_ns = args.duration.map(|seconds| (seconds * 1e9) as u64);
         let extent = Extent { count, duration_ns };
+        let intensity =
+            varying.as_ref().map(|varying| varying.intensity(extent)).transpose().map_err(Failure::usage)?;
         let list = |list: &Option<List>| list.as_ref().map(|list| list.0.clone());
         let (rates, users) = (list(&args.request_rate), list(&args.max_concurrency));
-        let points = points(rates.as_deref(), users.as_deref(), trace.is_some(), count.unwrap_or(REQUESTS as usize))
-            .map_err(Failure::usage)?;
+        let requests = count.unwrap_or(REQUESTS as usize);
+        let points = points(rates.as_deref(), users.as_deref(), varying.as_ref(), requests).map_err(Failure::usage)?;
         let spacing = match args.burstiness {
             1.0 => Spacing::Poisson,
             f64::INFINITY => Spacing::Even,
@@ -168,7 +179,36 @@ impl Plan {
         };
         let (wanted, notes) = wanted(args, &points, count)?;
         let (runs, warmups) = (args.num_runs, args.num_warmups);
-        Ok(Self { points, extent, spacing, trace, slo, metrics, percentiles, settings, wanted, runs, warmups, notes })
+        let intensity = intensity.flatten();
+        Ok(Self {
+            points,
+            extent,
+            spacing,
+            trace,
+            intensity,
+            slo,
+            metrics,
+            percentiles,
+            settings,
+            wanted,
+            runs,
+            warmups,
+            notes,
+        })
+    }
+}
+
+/// What makes the rate of a run vary, if anything does; the arguments exclude each other.
+fn varying(args: &LoadArgs, is_trace: bool) -> Option<Varying> {
+    if is_trace {
+        return Some(Varying::Trace);
+    }
+    if let Some(StepList(steps)) = &args.rate_steps {
+        return Some(Varying::Steps(steps.clone()));
+    }
+    match (args.ramp_up_strategy, args.ramp_up_start_rps, args.ramp_up_end_rps) {
+        (Some(strategy), Some(from), Some(to)) => Some(Varying::Ramp { strategy, from, to }),
+        _ => None,
     }
 }
 

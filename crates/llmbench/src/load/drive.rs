@@ -21,6 +21,7 @@ use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 
+use super::account::{Account, Counts};
 use super::calibration::Calibration;
 use super::outcome::{Connections, RunOutcome, TruthFigures, errors};
 use super::points::Point;
@@ -50,6 +51,8 @@ pub struct Bench<'a> {
     pub spacing: Spacing,
     /// Times of a file.
     pub trace: Option<Schedule>,
+    /// The rate over time of ramps and steps.
+    pub intensity: Option<Intensity>,
     pub seed: u64,
     pub slo: Option<Slo>,
     pub percentiles: Vec<f64>,
@@ -86,7 +89,7 @@ impl Bench<'_> {
         let schedule = self.schedule(point, number)?;
         let load = match point {
             Point::Concurrency { users } => Load::Closed { concurrency: users, extent: self.extent },
-            Point::Rate { cap, .. } | Point::Trace { cap } => {
+            Point::Rate { cap, .. } | Point::Trace { cap } | Point::Ramp { cap, .. } | Point::Steps { cap, .. } => {
                 let schedule = schedule.as_ref().ok_or_else(|| Failure::bug("an open loop without a schedule"))?;
                 Load::Open { schedule, cap }
             }
@@ -107,11 +110,13 @@ impl Bench<'_> {
         let expected = schedule.as_ref().map(Schedule::len).or(self.extent.count);
         let started = now();
         let what = if number > 1 { format!("{point}, run {number}") } else { point.to_string() };
+        let before = self.found.has_counters.then(|| Counts::fetch(self.access)).flatten();
         let mut run = self.watched(what, expected, |control| {
             run(transport, &self.requests.sessions, load, &options, control, spool)
         })?;
         self.count_tokens(&mut run, offset)?;
-        let outcome = self.outcome(&run, number, started);
+        let account = before.and_then(|before| Account::after(&run, before, self.access));
+        let outcome = self.outcome(&run, number, started, account);
         Ok(Measured { run, outcome })
     }
 
@@ -165,13 +170,19 @@ impl Bench<'_> {
                 let trace = self.trace.clone().ok_or_else(|| Failure::bug("a trace point without a trace"))?;
                 trace.cut(self.extent).map(Some).map_err(Failure::usage)
             }
-            Point::Rate { rate, .. } => {
-                // Each run has arrivals of its own; the same seed gives the same.
-                let seed = self.seed.wrapping_add(u64::from(number) << 32);
-                let intensity = Intensity::Constant { rate };
-                Schedule::generate(&intensity, self.spacing, self.extent, seed).map(Some).map_err(Failure::usage)
+            Point::Rate { rate, .. } => self.arrivals(&Intensity::Constant { rate }, number),
+            Point::Ramp { .. } | Point::Steps { .. } => {
+                let intensity =
+                    self.intensity.as_ref().ok_or_else(|| Failure::bug("a varying rate without its rates"))?;
+                self.arrivals(intensity, number)
             }
         }
+    }
+
+    fn arrivals(&self, intensity: &Intensity, number: u32) -> Result<Option<Schedule>, Failure> {
+        // Each run has arrivals of its own; the same seed gives the same.
+        let seed = self.seed.wrapping_add(u64::from(number) << 32);
+        Schedule::generate(intensity, self.spacing, self.extent, seed).map(Some).map_err(Failure::usage)
     }
 
     /// Fills in what the server did not say.
@@ -205,7 +216,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn outcome(&self, run: &Run, number: u32, started: String) -> RunOutcome {
+    fn outcome(&self, run: &Run, number: u32, started: String, account: Option<Account>) -> RunOutcome {
         let figures = Figures::of(run, self.slo.as_ref(), &self.percentiles);
         let lateness = verdict::lateness(run);
         let calibrated_error = self.calibration.and_then(|calibration| calibration.error_of_run(run));
@@ -222,6 +233,7 @@ impl Bench<'_> {
         if figures.counted == Counted::Chunks && figures.completed > 0 {
             notes.push("output tokens are chunks: the server does not count, and no tokenizer did".to_owned());
         }
+        notes.extend(account.iter().flat_map(Account::notes));
         RunOutcome {
             run: number,
             started,
@@ -239,6 +251,7 @@ impl Bench<'_> {
             calibrated_error,
             truth: run.truth.as_ref().map(TruthFigures::of),
             errors: errors(run),
+            account,
             notes,
         }
     }

@@ -44,6 +44,7 @@ pub fn run(header: &Header, point: Point, outcome: &RunOutcome) -> Value {
         Point::Rate { rate, cap } => (json!(rate), json!(cap)),
         Point::Concurrency { users } => (json!("inf"), json!(users)),
         Point::Trace { cap } => (json!("trace"), json!(cap)),
+        Point::Ramp { cap, .. } | Point::Steps { cap, .. } => (json!("inf"), json!(cap)),
     };
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| drop(out.insert(key.to_owned(), value));
@@ -60,6 +61,11 @@ pub fn run(header: &Header, point: Point, outcome: &RunOutcome) -> Value {
     put("request_rate", rate);
     put("burstiness", json!(header.burstiness));
     put("max_concurrency", concurrency);
+    if let Point::Ramp { strategy, from, to, .. } = point {
+        put("ramp_up_strategy", json!(strategy));
+        put("ramp_up_start_rps", json!(from));
+        put("ramp_up_end_rps", json!(to));
+    }
     put("duration", json!(figures.duration_s));
     put("completed", json!(figures.completed));
     put("failed", json!(figures.failed));
@@ -141,6 +147,11 @@ pub fn file_name(header: &Header, point: Point, started: &str) -> String {
         Point::Rate { rate, cap: Some(cap) } => format!("{rate}qps-concurrency{cap}"),
         Point::Concurrency { users } => format!("infqps-concurrency{users}"),
         Point::Trace { .. } => "trace".to_owned(),
+        Point::Ramp { strategy, from, to, cap } => {
+            let cap = cap.map(|cap| format!("-concurrency{cap}")).unwrap_or_default();
+            format!("ramp-up-{strategy}-{from}qps-{to}qps{cap}")
+        }
+        Point::Steps { peak, .. } => format!("steps-{peak}qps"),
     };
     let model = header.model.as_deref().unwrap_or("model");
     let model = model.rsplit('/').next().unwrap_or(model);
@@ -156,6 +167,7 @@ fn compact(started: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::varying::Strategy;
 
     #[test]
     fn names_of_files() {
@@ -176,6 +188,10 @@ mod tests {
         };
         let name = |point| file_name(&header, point, "2026-11-24T12:34:56Z");
         assert_eq!(name(Point::Rate { rate: 2.5, cap: None }), "openai-chat-2.5qps-Qwen3-0.6B-20261124-123456.json");
+        assert_eq!(
+            name(Point::Ramp { strategy: Strategy::Linear, from: 1.0, to: 9.5, cap: Some(4) }),
+            "openai-chat-ramp-up-linear-1qps-9.5qps-concurrency4-Qwen3-0.6B-20261124-123456.json"
+        );
         assert_eq!(
             name(Point::Concurrency { users: 8 }),
             "openai-chat-infqps-concurrency8-Qwen3-0.6B-20261124-123456.json"

@@ -12,6 +12,7 @@ use loadgen::serving::verdict::ClientError;
 use loadgen::serving::{Run, Truth};
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::points::Point;
 
 /// Runs from which on an interval is given.
@@ -49,6 +50,8 @@ pub struct RunOutcome {
     pub truth: Option<TruthFigures>,
     /// By class: how many, and what the first said.
     pub errors: BTreeMap<String, Failed>,
+    /// What the server counted, where it has a page of counters.
+    pub account: Option<Account>,
     pub notes: Vec<String>,
 }
 

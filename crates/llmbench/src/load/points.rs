@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::varying::{Strategy, Varying};
+
 /// The most points of one command.
 const MOST: usize = 64;
 
@@ -17,6 +19,10 @@ pub enum Point {
     Concurrency { users: usize },
     /// Open loop: the times of a file.
     Trace { cap: Option<usize> },
+    /// Open loop: from one rate to another, requests/s.
+    Ramp { strategy: Strategy, from: f64, to: f64, cap: Option<usize> },
+    /// Open loop: one rate after another; the highest is `peak`, requests/s.
+    Steps { peak: f64, cap: Option<usize> },
 }
 
 impl fmt::Display for Point {
@@ -26,6 +32,8 @@ impl fmt::Display for Point {
             Self::Concurrency { users: 1 } => f.write_str("1 user"),
             Self::Concurrency { users } => write!(f, "{users} users"),
             Self::Trace { .. } => f.write_str("trace"),
+            Self::Ramp { from, to, .. } => write!(f, "{from} to {to} req/s"),
+            Self::Steps { peak, .. } => write!(f, "steps to {peak} req/s"),
         }
     }
 }
@@ -35,12 +43,21 @@ impl Point {
     pub fn connections(&self) -> usize {
         match *self {
             Self::Concurrency { users } => users,
-            Self::Rate { cap: Some(cap), .. } | Self::Trace { cap: Some(cap) } => cap,
-            // A second's arrivals: an answer that takes longer needs more, and these are counted as opened late.
-            Self::Rate { rate, cap: None } => (rate.ceil() as usize).clamp(8, 512),
+            Self::Rate { cap: Some(cap), .. }
+            | Self::Trace { cap: Some(cap) }
+            | Self::Ramp { cap: Some(cap), .. }
+            | Self::Steps { cap: Some(cap), .. } => cap,
+            Self::Rate { rate, cap: None } => a_second(rate),
+            Self::Ramp { from, to, cap: None, .. } => a_second(from.max(to)),
+            Self::Steps { peak, cap: None } => a_second(peak),
             Self::Trace { cap: None } => 64,
         }
     }
+}
+
+/// A second's arrivals: an answer that takes longer needs more connections, and these are counted as opened late.
+fn a_second(rate: f64) -> usize {
+    (rate.ceil() as usize).clamp(8, 512)
 }
 
 /// Numbers from a list: `1,2,4`, a sweep by doubling `1..64`, by steps `10..50+10` or by a factor `1..100x10`; `inf` where it is
@@ -117,7 +134,7 @@ fn number(text: &str) -> Result<f64, String> {
 pub fn points(
     rates: Option<&[f64]>,
     concurrencies: Option<&[f64]>,
-    trace: bool,
+    varying: Option<&Varying>,
     requests: usize,
 ) -> Result<Vec<Point>, String> {
     let users = |value: f64| -> Result<usize, String> {
@@ -132,17 +149,26 @@ pub fn points(
     let one_cap = match caps.as_slice() {
         [] => None,
         [cap] => Some(*cap),
-        _ if rates.is_some() || trace => {
+        _ if rates.is_some() || varying.is_some() => {
             return Err("with a rate, --max-concurrency is a cap: give one number".to_owned());
         }
         _ => None,
     };
-    if trace {
-        return if rates.is_some() {
-            Err("--arrivals and --request-rate exclude each other: the file says when".to_owned())
-        } else {
-            Ok(vec![Point::Trace { cap: one_cap }])
-        };
+    if let Some(varying) = varying {
+        if rates.is_some() {
+            return Err(
+                "--request-rate is one rate for the whole run: leave it out with --arrivals, --ramp-up-strategy or --rate-steps, which say \
+                 when requests are due"
+                    .to_owned(),
+            );
+        }
+        return Ok(vec![match varying {
+            Varying::Trace => Point::Trace { cap: one_cap },
+            &Varying::Ramp { strategy, from, to } => Point::Ramp { strategy, from, to, cap: one_cap },
+            Varying::Steps(steps) => {
+                Point::Steps { peak: steps.iter().map(|step| step.rate).fold(0.0, f64::max), cap: one_cap }
+            }
+        }]);
     }
     match rates {
         Some(rates) => Ok(rates
@@ -182,15 +208,15 @@ mod tests {
     fn points_of_both_loops() {
         let rate = |rate, cap| Point::Rate { rate, cap };
         let users = |users| Point::Concurrency { users };
-        assert_eq!(points(Some(&[1.0, 2.0]), None, false, 10), Ok(vec![rate(1.0, None), rate(2.0, None)]));
-        assert_eq!(points(Some(&[1.0]), Some(&[8.0]), false, 10), Ok(vec![rate(1.0, Some(8))]));
-        assert_eq!(points(None, Some(&[1.0, 8.0]), false, 10), Ok(vec![users(1), users(8)]));
-        assert_eq!(points(Some(&[f64::INFINITY]), Some(&[8.0]), false, 100), Ok(vec![users(8)]));
-        assert_eq!(points(Some(&[f64::INFINITY]), None, false, 100), Ok(vec![users(100)]));
-        assert!(points(None, None, false, 10).unwrap_err().contains("--request-rate"));
-        assert!(points(Some(&[1.0]), Some(&[1.0, 2.0]), false, 10).is_err());
-        assert!(points(None, Some(&[1.5]), false, 10).is_err());
-        assert_eq!(points(None, Some(&[4.0]), true, 10), Ok(vec![Point::Trace { cap: Some(4) }]));
-        assert!(points(Some(&[1.0]), None, true, 10).is_err());
+        assert_eq!(points(Some(&[1.0, 2.0]), None, None, 10), Ok(vec![rate(1.0, None), rate(2.0, None)]));
+        assert_eq!(points(Some(&[1.0]), Some(&[8.0]), None, 10), Ok(vec![rate(1.0, Some(8))]));
+        assert_eq!(points(None, Some(&[1.0, 8.0]), None, 10), Ok(vec![users(1), users(8)]));
+        assert_eq!(points(Some(&[f64::INFINITY]), Some(&[8.0]), None, 100), Ok(vec![users(8)]));
+        assert_eq!(points(Some(&[f64::INFINITY]), None, None, 100), Ok(vec![users(100)]));
+        assert!(points(None, None, None, 10).unwrap_err().contains("--request-rate"));
+        assert!(points(Some(&[1.0]), Some(&[1.0, 2.0]), None, 10).is_err());
+        assert!(points(None, Some(&[1.5]), None, 10).is_err());
+        assert_eq!(points(None, Some(&[4.0]), Some(&Varying::Trace), 10), Ok(vec![Point::Trace { cap: Some(4) }]));
+        assert!(points(Some(&[1.0]), None, Some(&Varying::Trace), 10).is_err());
     }
 }

@@ -7,6 +7,7 @@ use loadgen::serving::probe::{self, Probe, ProbeError};
 use loadgen::serving::target::Target;
 use serde::{Deserialize, Serialize};
 
+use super::account::Counts;
 use crate::{Exit, Failure};
 
 /// How long fetching a list of models may take, ns.
@@ -38,6 +39,8 @@ pub struct Found {
     pub counts_tokens: bool,
     /// It closes connections that it said it would keep.
     pub closes: bool,
+    /// It has a page of counters that are known.
+    pub has_counters: bool,
     pub notes: Vec<String>,
 }
 
@@ -97,7 +100,14 @@ pub fn examine(access: &Access, settings: &Settings, models: &[String], body: &[
     if let Some(name) = settings.model.as_ref().filter(|name| !models.is_empty() && !models.contains(name)) {
         notes.push(format!("the server answers as `{name}`, which is not in its list of models: {}", list(models)));
     }
-    Ok(Found { model: settings.model.clone(), streams: reply.streamed, counts_tokens, closes, notes })
+    Ok(Found {
+        model: settings.model.clone(),
+        streams: reply.streamed,
+        counts_tokens,
+        closes,
+        has_counters: Counts::fetch(access).is_some(),
+        notes,
+    })
 }
 
 fn sentence(access: &Access, model: Option<&str>, models: &[String], error: &ProbeError) -> Failure {

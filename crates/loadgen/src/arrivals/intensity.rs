@@ -27,9 +27,11 @@ pub struct Step {
 }
 
 impl Intensity {
+    /// Says whether a schedule can be made of it.
+    ///
     /// # Errors
     /// A rate that is negative, not finite, or 0 where it must last for ever; a part of no length.
-    pub(super) fn check(&self) -> Result<(), ArrivalError> {
+    pub fn check(&self) -> Result<(), ArrivalError> {
         let rates: &[f64] = match self {
             Self::Constant { rate } => &[*rate],
             Self::Ramp { from, to, .. } | Self::Exponential { from, to, .. } => &[*from, *to],

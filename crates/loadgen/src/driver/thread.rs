@@ -31,6 +31,9 @@ pub(crate) fn be_punctual() {
 /// Takes the highest ordinary priority (niceness -20), where the system lets it: with CAP_SYS_NICE, as in most containers that run as
 /// root, or a high enough RLIMIT_NICE. The generator stands for clients on other machines, whose cores no server keeps busy;
 /// what it takes from the server it would take anyway, only sooner. Whether it was given is in [`super::Usage::niceness`].
+///
+/// It counts among the threads of one scheduling group. Where sessions or control groups have groups of their own (sched(7), autogroup),
+/// a server that was started elsewhere gets its share whatever the niceness here; then only lateness tells.
 fn go_first() {
     const HIGHEST: i32 = -20;
     // A system that refuses leaves us as we are, and lateness is measured.

@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use loadgen::arrivals::Step;
 use loadgen::serving::backend::Backend;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value};
 
 use crate::load::points::numbers;
+use crate::load::varying::{Strategy, steps};
 
 /// `llmbench load`.
 #[derive(Debug, Clone, Args)]
 #[command(
     // As with other load generators, the last of several wins: scripts append what they change.
     args_override_self = true,
-    after_help = "Examples:\n  llmbench load --base-url http://localhost:8000 --request-rate 4\n  llmbench load --base-url http://localhost:8000 --max-concurrency 1..64\n  llmbench load --base-url http://localhost:8000 --request-rate 1..16 \\\n      --goodput ttft:200 tpot:50 --num-runs 5\n  llmbench load --base-url http://localhost:8000 --max-concurrency 8 \\\n      --dataset-name random --random-input-len 1024 --save-result\n\nExit codes:\n    0  measured\n    2  wrong arguments or input, or the server cannot serve the first request\n  100  a point is INVALID, or no request of it succeeded\n  130  interrupted; what was measured is shown"
+    after_help = "Examples:\n  llmbench load --base-url http://localhost:8000 --request-rate 4\n  llmbench load --base-url http://localhost:8000 --max-concurrency 1..64\n  llmbench load --base-url http://localhost:8000 --request-rate 1..16 \\\n      --goodput ttft:200 tpot:50 --num-runs 5\n  llmbench load --base-url http://localhost:8000 --max-concurrency 8 \\\n      --dataset-name random --random-input-len 1024 --save-result\n  llmbench load --base-url http://localhost:8000 --rate-steps 5:60s,20:30s,5:60s\n\nExit codes:\n    0  measured\n    2  wrong arguments or input, or the server cannot serve the first request\n  100  a point is INVALID, or no request of it succeeded\n  130  interrupted; what was measured is shown"
 )]
 pub struct LoadArgs {
     /// The server: http://host:port, https://host or unix:/path/of/socket.
@@ -50,19 +52,36 @@ pub struct LoadArgs {
     #[arg(long, value_name = "LIST", value_parser = list)]
     pub max_concurrency: Option<List>,
 
+    /// Change the rate during a run: linear, or exponential (by the same factor in the same time), over --duration, or over the time in
+    /// which --num-prompts requests are expected.
+    #[arg(long, value_name = "NAME", value_parser = ramp, requires_all = ["ramp_up_start_rps", "ramp_up_end_rps"])]
+    pub ramp_up_strategy: Option<Strategy>,
+
+    /// Requests a second at the beginning of a ramp.
+    #[arg(long, value_name = "RATE", requires = "ramp_up_strategy", value_parser = not_negative)]
+    pub ramp_up_start_rps: Option<f64>,
+
+    /// Requests a second at its end; a ramp can go down as well.
+    #[arg(long, value_name = "RATE", requires = "ramp_up_strategy", value_parser = not_negative)]
+    pub ramp_up_end_rps: Option<f64>,
+
+    /// One rate after another, each with its duration (ms, s, m, h): 10:30s,20:30s; a rate of 0 is a pause.
+    #[arg(long, value_name = "RATE:DURATION,…", value_parser = step_list, conflicts_with_all = ["ramp_up_strategy", "arrivals"])]
+    pub rate_steps: Option<StepList>,
+
     /// Gaps between arrivals: 1 is Poisson, below 1 is burstier, above 1 more even, inf is even.
     #[arg(long, value_name = "SHAPE", default_value_t = 1.0, value_parser = burstiness)]
     pub burstiness: f64,
 
     /// Arrival times of a file: seconds a line, or JSON lines with a `timestamp` in ms (Mooncake).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "ramp_up_strategy")]
     pub arrivals: Option<PathBuf>,
 
     /// Play the file of arrivals so many times as fast.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, requires = "arrivals", value_parser = above_zero)]
     pub arrivals_speed: f64,
 
-    /// Requests (or sessions, with --by-turns) a run [default: 200, or as many as --duration lets].
+    /// Requests (or sessions, with --by-turns) a run [default: 200, or as many as --duration, --arrivals or --rate-steps have].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     pub num_prompts: Option<u32>,
 
@@ -203,12 +222,28 @@ pub struct LoadArgs {
 #[derive(Debug, Clone, PartialEq)]
 pub struct List(pub Vec<f64>);
 
+/// Rates with their durations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepList(pub Vec<Step>);
+
 /// Members of a JSON object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Members(pub Map<String, Value>);
 
 pub(in crate::cli) fn list(text: &str) -> Result<List, String> {
     numbers(text).map(List)
+}
+
+fn step_list(text: &str) -> Result<StepList, String> {
+    steps(text).map(StepList)
+}
+
+fn ramp(text: &str) -> Result<Strategy, String> {
+    match text {
+        "linear" => Ok(Strategy::Linear),
+        "exponential" => Ok(Strategy::Exponential),
+        _ => Err("give linear or exponential".to_owned()),
+    }
 }
 
 fn object(text: &str) -> Result<Members, String> {
