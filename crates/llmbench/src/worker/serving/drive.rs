@@ -139,13 +139,23 @@ impl Drive<'_> {
         self.stretch(Load::Open { schedule: &schedule, cap: None }, CONNECTIONS.min(count), count)
     }
 
+    /// Whether each request needs a connection of its own.
+    fn closes(&self) -> Result<bool, Refusal> {
+        // A beginning that no stretch has: what is tried here must not be in a cache later.
+        let tried = self.pool.sessions(self.way, self.server.model.as_deref(), 1, now()).map_err(Refusal::failed)?;
+        let body = tried.first().and_then(|session| session.turns.first()).map(|turn| &turn.body);
+        Ok(body.is_some_and(|body| self.server.closes(self.way.backend, body, REQUEST_NS)))
+    }
+
     fn stretch(&self, load: Load<'_>, connections: usize, unique: usize) -> Result<Stretch, Refusal> {
         let server = self.server;
         // No stretch of this boot has the same: what one made unique, another must not find in the server's cache.
         let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
-        let protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
+        let mut protocol = Protocol::post(&server.target, self.way.backend.path(), server.key());
+        protocol.single_use = self.closes()?;
+        let connections = if protocol.single_use { 0 } else { connections };
         let sockets = Sockets::to_server(&server.target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
         let accounts = Accounts::open(server);

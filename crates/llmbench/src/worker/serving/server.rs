@@ -1,5 +1,6 @@
 //! The server that is asked: one that was named, or our mock, which is started here.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use loadgen::serving::backend::Backend;
 use loadgen::serving::probe;
 use loadgen::serving::target::Target;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,8 @@ pub struct Running {
     /// Never shown.
     key: Option<String>,
     mock: Option<Mock>,
+    /// Whether it closes connections that it said it would keep, once that was tried.
+    closes: OnceCell<bool>,
 }
 
 impl Servers {
@@ -114,11 +118,20 @@ impl Running {
             (Some(name), _) => Some(name.clone()),
             (None, known) => known.and_then(|known| known.into_iter().next()),
         };
-        Ok(Self { target, model, key, mock })
+        Ok(Self { target, model, key, mock, closes: OnceCell::new() })
     }
 
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Whether it closes connections after an answer that it said it would keep (as llama.cpp does after a stream), found out with one request. Requests
+    /// then have connections of their own: the next one would be lost in a connection that is about to close.
+    pub fn closes(&self, backend: Backend, body: &[u8], timeout_ns: u64) -> bool {
+        *self.closes.get_or_init(|| {
+            // What is wrong with a request shows when the load is sent.
+            probe::probe(&self.target, backend, self.key(), body, timeout_ns).is_ok_and(|probe| probe.closes)
+        })
     }
 
     pub fn is_mock(&self) -> bool {
