@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use super::histogram::Histogram;
 use super::probe::ProbeError;
 use super::target::Target;
 use crate::arrivals::{Extent, Intensity, Schedule, Spacing};
@@ -24,18 +25,22 @@ const PATIENCE_NS: u64 = 10_000_000_000;
 /// Longest stretch of knocks, s.
 const MOST_S: f64 = 600.0;
 
-/// Times of exchanges, ns, from the last byte of the request to that of the answer; connecting is in none of them.
+/// Times of exchanges, ns, from the first byte of the request to the last of the answer; connecting is in none of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Knocks {
     pub took_ns: Vec<u64>,
+    /// How long bytes of answers had been in the kernel when they were read, on average, ns: this client's own lateness, which is no wait for the
+    /// server. 0 where the system does not tell.
+    pub read_late_ns: f64,
     /// Those that failed or were not answered in time: the mean is then of the quicker ones.
     pub failed: usize,
 }
 
 impl Knocks {
+    /// Less the lateness of reading.
     pub fn mean_ns(&self) -> Option<f64> {
         let n = self.took_ns.len();
-        (n > 0).then(|| self.took_ns.iter().sum::<u64>() as f64 / n as f64)
+        (n > 0).then(|| (self.took_ns.iter().sum::<u64>() as f64 / n as f64 - self.read_late_ns).max(0.0))
     }
 
     pub fn median_ns(&self) -> Option<f64> {
@@ -47,7 +52,10 @@ impl Knocks {
 }
 
 fn door(target: &Target, key: Option<&str>) -> Result<Sockets, ProbeError> {
-    let mut transport = Sockets::to_server(target, Protocol::get(target, CALL, key), PATIENCE_NS)?;
+    let mut protocol = Protocol::get(target, CALL, key);
+    // Connecting is no part of it.
+    protocol.single_use = false;
+    let mut transport = Sockets::to_server(target, protocol, PATIENCE_NS)?;
     transport.open(1)?;
     Ok(transport)
 }
@@ -63,14 +71,14 @@ pub fn alone(target: &Target, key: Option<&str>, count: usize) -> Result<Knocks,
         door.knock();
         while !door.waiting.is_empty() {
             if !door.listen(now_ns() + LOOK_NS) {
-                return Ok(door.knocks);
+                return Ok(door.told());
             }
         }
         if number == 0 {
             door.knocks = Knocks::default();
         }
     }
-    Ok(door.knocks)
+    Ok(door.told())
 }
 
 /// Knocks in a thread of its own until they are stopped.
@@ -109,7 +117,7 @@ impl Knocking {
             let until = now_ns() + PATIENCE_NS;
             while !door.waiting.is_empty() && now_ns() < until && door.listen(now_ns() + LOOK_NS) {}
             door.knocks.failed += door.waiting.len();
-            door.knocks
+            door.told()
         };
         let thread = std::thread::Builder::new().name("knock".to_owned()).spawn(work);
         let thread = thread.map_err(|error| format!("no thread can be started: {error}"))?;
@@ -134,7 +142,7 @@ impl Drop for Knocking {
 struct Door {
     transport: Sockets,
     next: u64,
-    /// When the last byte of each was sent.
+    /// When each was sent.
     waiting: BTreeMap<u64, u64>,
     knocks: Knocks,
     events: Vec<Event>,
@@ -145,12 +153,18 @@ impl Door {
         Self { transport, next: 0, waiting: BTreeMap::new(), knocks: Knocks::default(), events: Vec::new() }
     }
 
+    fn told(mut self) -> Knocks {
+        self.knocks.read_late_ns = self.transport.read_delay().and_then(Histogram::mean).unwrap_or(0.0);
+        self.knocks
+    }
+
     fn knock(&mut self) {
         let id = self.next;
         self.next += 1;
         match self.transport.submit(id, b"") {
             Ok(submitted) => {
-                self.waiting.insert(id, submitted.sent_ns.unwrap_or(submitted.began_ns));
+                // From before the write: a client that lost its core after it would make the exchange too short.
+                self.waiting.insert(id, submitted.began_ns);
             }
             Err(_) => self.knocks.failed += 1,
         }
@@ -190,16 +204,20 @@ impl Door {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use super::*;
 
-    /// Answers each request after so long, each connection in a thread.
-    fn server(after: Duration) -> Target {
+    /// Answers each request after so long, each connection in a thread, and counts the connections.
+    fn server(after: Duration) -> (Target, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::Relaxed);
                 std::thread::spawn(move || {
                     let mut buffer = [0; 1000];
                     while stream.read(&mut buffer).is_ok_and(|n| n > 0) {
@@ -209,12 +227,14 @@ mod tests {
                 });
             }
         });
-        format!("http://127.0.0.1:{port}").parse().unwrap()
+        (format!("http://127.0.0.1:{port}").parse().unwrap(), connections)
     }
 
     #[test]
     fn exchanges_take_as_long_as_the_server_does() {
-        let knocks = alone(&server(Duration::from_millis(5)), None, 5).unwrap();
+        let (target, connections) = server(Duration::from_millis(5));
+        let knocks = alone(&target, None, 5).unwrap();
+        assert_eq!(connections.load(Ordering::Relaxed), 1, "connecting is no part of an exchange");
         assert_eq!((knocks.took_ns.len(), knocks.failed), (5, 0));
         assert!(knocks.took_ns.iter().all(|ns| *ns >= 5_000_000), "{knocks:?}");
         assert!(knocks.median_ns() <= knocks.took_ns.iter().max().map(|ns| *ns as f64));
@@ -223,7 +243,7 @@ mod tests {
     #[test]
     fn a_slow_answer_does_not_hold_the_next_back() {
         // 100 a second, each answered after 200 ms: one after another they would be 5 a second.
-        let knocking = Knocking::start(&server(Duration::from_millis(200)), None, 100.0, 1).unwrap();
+        let knocking = Knocking::start(&server(Duration::from_millis(200)).0, None, 100.0, 1).unwrap();
         std::thread::sleep(Duration::from_millis(600));
         let knocks = knocking.stop();
         assert!(knocks.took_ns.len() > 15 && knocks.failed == 0, "{knocks:?}");
