@@ -48,8 +48,10 @@ fn print(run: &Run, cpu_s: f64, asked: f64) {
     println!("{:.0} chunks/s of {asked:.0} asked for, {failed} failed", chunks as f64 * 1e9 / run.duration_ns as f64);
     let client = run.usage.cpu_ns as f64 / 1e3 / chunks.max(1) as f64;
     let server = cpu_s * 1e6 / chunks.max(1) as f64 - client;
-    let (share, niceness) = (run.usage.share() * 100.0, run.usage.niceness);
-    println!("CPU a chunk: client {client:.2} µs ({share:.0}% of a core, niceness {niceness}), server {server:.2} µs");
+    let share = run.usage.share() * 100.0;
+    let priority =
+        if run.usage.real_time { "real-time".to_owned() } else { format!("niceness {}", run.usage.niceness) };
+    println!("CPU a chunk: client {client:.2} µs ({share:.0}% of a core, {priority}), server {server:.2} µs");
     let Some(truth) = &run.truth else { return };
     let ms = |histogram: &Histogram, p: f64| histogram.quantile(p).unwrap_or(0) as f64 / 1e6;
     let line = |name: &str, of: &Histogram| {

@@ -163,6 +163,7 @@ impl<'a, T: Transport, P: AsRef<[u8]>> Flight<'a, T, P> {
             wall_ns: now_ns().saturating_sub(self.start_ns),
             run_delay_ns: delay,
             niceness: super::niceness(),
+            real_time: super::is_real_time(),
         };
         self.wake_late_ns.sort_unstable();
         Ok(Run {

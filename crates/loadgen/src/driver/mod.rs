@@ -10,7 +10,7 @@ mod thread;
 
 pub use closed::run_closed;
 pub use open::run_open;
-pub(crate) use thread::{be_punctual, niceness, on_own_thread};
+pub(crate) use thread::{be_punctual, is_real_time, niceness, on_own_thread};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -105,6 +105,9 @@ pub struct Usage {
     pub run_delay_ns: Option<u64>,
     /// Niceness of the thread, from -20 (first) to 19.
     pub niceness: i32,
+    /// The thread had a real-time policy: it did not wait for others.
+    #[serde(default)]
+    pub real_time: bool,
 }
 
 impl Usage {

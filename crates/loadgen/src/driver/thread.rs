@@ -28,16 +28,45 @@ pub(crate) fn be_punctual() {
     }
 }
 
-/// Takes the highest ordinary priority (niceness -20), where the system lets it: with CAP_SYS_NICE, as in most containers that run as
-/// root, or a high enough RLIMIT_NICE. The generator stands for clients on other machines, whose cores no server keeps busy;
-/// what it takes from the server it would take anyway, only sooner. Whether it was given is in [`super::Usage::niceness`].
+/// Goes before what else wants the CPU, where the system lets it: with CAP_SYS_NICE, as in most containers that run as root, or a high
+/// enough RLIMIT_RTPRIO or RLIMIT_NICE. The generator stands for clients on other machines, whose cores no server keeps busy; what
+/// it takes from the server it would take anyway, only sooner, and a point at which it takes much of a core is INVALID.
 ///
-/// It counts among the threads of one scheduling group. Where sessions or control groups have groups of their own (sched(7), autogroup),
-/// a server that was started elsewhere gets its share whatever the niceness here; then only lateness tells.
+/// First the lowest real-time priority (SCHED_RR, sched(7)), which ends with the thread and is not passed on to what it starts. Where that
+/// is refused, the highest ordinary one, niceness -20; but that counts among the threads of one scheduling group only: where sessions or control
+/// groups have groups of their own (autogroup), a server that was started elsewhere gets its share whatever the niceness here. What was
+/// given is in [`super::Usage`].
 fn go_first() {
     const HIGHEST: i32 = -20;
-    // A system that refuses leaves us as we are, and lateness is measured.
-    let _ = rustix::process::setpriority_process(None, HIGHEST);
+    if !go_real_time() {
+        // A system that refuses leaves us as we are, and lateness is measured.
+        let _ = rustix::process::setpriority_process(None, HIGHEST);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn go_real_time() -> bool {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads the structure, which outlives the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const lowest) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn go_real_time() -> bool {
+    false
+}
+
+/// Whether the calling thread has a real-time policy.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_real_time() -> bool {
+    // SAFETY: no memory is passed; 0 is the calling thread.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    matches!(policy & !libc::SCHED_RESET_ON_FORK, libc::SCHED_RR | libc::SCHED_FIFO)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_real_time() -> bool {
+    false
 }
 
 /// Niceness of the calling thread; Linux keeps one a thread.

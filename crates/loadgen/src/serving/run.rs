@@ -379,6 +379,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             wall_ns: now_ns().saturating_sub(self.start_ns),
             run_delay_ns: delay,
             niceness: crate::driver::niceness(),
+            real_time: crate::driver::is_real_time(),
         };
         self.wake_late_ns.sort_unstable();
         let Ledger { records, gaps, truth, errors, malformed, spool } = self.ledger;

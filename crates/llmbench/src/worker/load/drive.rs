@@ -255,6 +255,7 @@ impl Measured {
         read("generator_cpu_ns", self.run.usage.cpu_ns as f64);
         read("generator_share", self.run.usage.share());
         read("generator_niceness", f64::from(self.run.usage.niceness));
+        read("generator_real_time", f64::from(u8::from(self.run.usage.real_time)));
         quantiles("latency", &summary.from_scheduled, &mut read);
         quantiles("sent_latency", &summary.from_sent, &mut read);
         if let Some(server) = &summary.server {

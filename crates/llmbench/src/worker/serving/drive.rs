@@ -281,6 +281,7 @@ impl Stretch {
         }
         read("lateness_p99_ns", self.lateness.own.p99_ns as f64);
         read("generator_share", run.usage.share());
+        read("generator_real_time", f64::from(u8::from(run.usage.real_time)));
         if let Some(error) = measured_error(run) {
             read("client_error_p99_ns", error.p99_ns as f64);
         }
