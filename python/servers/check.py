@@ -30,7 +30,7 @@ START_S = 300
 MEASURED = (0, 100)
 # Few and small requests: the method is looked at, not the server.
 LOAD = "--num-prompts 60 --max-concurrency 4 --random-input-len 300 --random-output-len 8 --json".split()
-SUITE = "--quick --runs 2 --exp 1 2 7 --tokens 600 --turns 5 --concurrency 1,4".split()
+SUITE = "--quick --runs 2 --exp 1 2 3 7 --tokens 600 --turns 5 --concurrency 1,4".split()
 
 
 class Server:
@@ -185,7 +185,7 @@ def check_suite(llmbench: list[str], server: Server, model: Path, output: Path, 
     checks.equal("llmbench run serving measured", ran.returncode in MEASURED, True)
     with (output / "latest" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for experiment in ("latency-wall", "prefix-cache", "max-rate"):
+    for experiment in ("latency-wall", "prefix-cache", "sidecar", "max-rate"):
         own = [row for row in rows if row["experiment"] == experiment]
         checks.equal(f"{experiment} has rows", bool(own), True)
         bad = Counter(
