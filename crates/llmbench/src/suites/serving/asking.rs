@@ -172,6 +172,14 @@ pub fn warnings(input: &AnalysisInput) -> Vec<String> {
              the client cores of its own, or ask for less at once."
         ));
     }
+    let once = |cell: &Cell| input.measurements.reading_values(&cell.id, "single_use").values().any(|once| *once > 0.0);
+    let of = input.cells().filter(|cell| once(cell)).count();
+    if of > 0 {
+        warnings.push(format!(
+            "The server closes connections that it said it would keep ({of} of {} cells): each request there opens its own, within its latency.",
+            input.cells().count()
+        ));
+    }
     for cell in input.cells().filter(|cell| cell.twin_of.is_none()) {
         let failed = input.measurements.reading_values(&cell.id, "failed").values().sum::<f64>();
         let sent = input.measurements.reading_values(&cell.id, "requests").values().sum::<f64>();

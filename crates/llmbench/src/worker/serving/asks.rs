@@ -153,15 +153,22 @@ impl Pool {
         Ok(sessions)
     }
 
-    /// One request of the pool whose answer comes whole and ends when the model ends it.
+    /// One request of the pool, at any index, whose answer ends when the model ends it and comes whole or as a stream.
     ///
     /// # Errors
     /// The backend does not take this form.
-    pub fn whole(&self, way: &Way, model: Option<&str>, index: usize, tokens: u32) -> Result<Vec<u8>, String> {
+    pub fn one(
+        &self,
+        way: &Way,
+        model: Option<&str>,
+        index: usize,
+        tokens: u32,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
         let settings = Settings {
             model: model.map(str::to_owned),
             max_tokens: Some(tokens),
-            stream: false,
+            stream,
             extra: way.extra(),
             ..Settings::default()
         };

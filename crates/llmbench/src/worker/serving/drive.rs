@@ -13,6 +13,7 @@ use loadgen::serving::probe;
 use loadgen::serving::prometheus::Page;
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::session::Load;
+use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
@@ -50,6 +51,8 @@ pub struct Drive<'a> {
     pub sidecar: Option<&'a Sidecar>,
     pub way: &'a Way,
     pub pool: &'a Pool,
+    /// Each request opens a connection of its own ([`Drive::closes`]).
+    pub single_use: bool,
     pub offset: usize,
 }
 
@@ -136,6 +139,22 @@ impl Drive<'_> {
         Ok(Sample { start_ns: 0, end_ns: length.max(1), calls, readings, ..Sample::default() })
     }
 
+    /// Where requests go.
+    fn target(&self) -> &Target {
+        self.sidecar.map_or(&self.server.target, |sidecar| &sidecar.target)
+    }
+
+    /// Whether connections are closed after an answer that said they would be kept (llama.cpp does so after streams): what is written
+    /// into one that is about to close is lost. What else is wrong shows under load, and is said there.
+    pub fn closes(&self) -> bool {
+        let server = self.server;
+        let body = self.pool.one(self.way, server.model.as_deref(), self.offset, self.way.output_tokens, true);
+        body.is_ok_and(|body| {
+            let probed = probe::probe(self.target(), self.way.backend, server.key(), &body, REQUEST_NS);
+            probed.is_ok_and(|probe| probe.closes)
+        })
+    }
+
     /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
     pub fn warm(&self, requests: usize) -> Result<(), Refusal> {
         let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(requests) };
@@ -156,9 +175,11 @@ impl Drive<'_> {
         let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
-        let target = self.sidecar.map_or(&server.target, |sidecar| &sidecar.target);
-        let protocol = Protocol::post(target, self.way.backend.path(), server.key());
+        let target = self.target();
+        let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
+        protocol.single_use = self.single_use;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
+        let connections = if self.single_use { 0 } else { connections };
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
         let page_before = self.page();
         let before = server.pid().and_then(process_tree);
