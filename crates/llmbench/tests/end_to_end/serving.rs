@@ -25,7 +25,8 @@ fn measured(shell: &Shell, more: &[&str]) -> (i32, Vec<Value>, Vec<Value>) {
     let records = results["records"].as_array().unwrap().clone();
     let events = read("samples.jsonl");
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    (code(&output), records, events.filter(|event| event["event"] == "sample").collect())
+    let samples = events.filter(|event| event["event"] == "sample").map(|event| event["sample"].clone());
+    (code(&output), records, samples.collect())
 }
 
 /// The way of a sample, from the name of its cell.

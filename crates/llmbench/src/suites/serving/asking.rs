@@ -172,10 +172,13 @@ pub fn warnings(input: &AnalysisInput) -> Vec<String> {
              the client cores of its own, or ask for less at once."
         ));
     }
-    if input.cells().any(|cell| !input.measurements.reading_values(&cell.id, "single_use").is_empty()) {
-        warnings.push(
-            "The server closes connections that it said it would keep: each request opened its own, and its latency holds that.".to_owned(),
-        );
+    let once = |cell: &Cell| input.measurements.reading_values(&cell.id, "single_use").values().any(|once| *once > 0.0);
+    let of = input.cells().filter(|cell| once(cell)).count();
+    if of > 0 {
+        warnings.push(format!(
+            "The server closes connections that it said it would keep ({of} of {} cells): each request there opens its own, within its latency.",
+            input.cells().count()
+        ));
     }
     for cell in input.cells().filter(|cell| cell.twin_of.is_none()) {
         let failed = input.measurements.reading_values(&cell.id, "failed").values().sum::<f64>();

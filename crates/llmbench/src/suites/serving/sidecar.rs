@@ -266,14 +266,17 @@ fn optional(
 
 /// A cache that helped one way more than another makes their difference its own.
 fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
-    let mean = |cell: &Cell| {
-        let rates = input.measurements.reading_values(&cell.id, "hit_rate");
-        (!rates.is_empty()).then(|| rates.values().sum::<f64>() / rates.len() as f64)
+    let mean = |cell: &Cell, name: &str| {
+        let values = input.measurements.reading_values(&cell.id, name);
+        (!values.is_empty()).then(|| values.values().sum::<f64>() / values.len() as f64)
     };
+    // By the server's counters, else by the usage of its answers; there 0 may be an API that does not tell.
+    let of_answers = |cell: &Cell| Some(mean(cell, "cached_tokens")? / mean(cell, "prompt_tokens")?);
+    let hits = |cell: &Cell| mean(cell, "hit_rate").or_else(|| of_answers(cell).filter(|share| *share > 0.0));
     let mut warnings = Vec::new();
     for cell in cells {
         let Some(floor) = floor(cells, cell) else { continue };
-        if let (Some(way), Some(of_ids)) = (mean(cell), mean(floor))
+        if let (Some(way), Some(of_ids)) = (hits(cell), hits(floor))
             && (way - of_ids).abs() > HITS_APART
         {
             warnings.push(format!(

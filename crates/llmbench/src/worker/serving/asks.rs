@@ -147,20 +147,19 @@ impl Pool {
         Ok(sessions)
     }
 
-    /// A request that no stretch sends: it begins with a mark of its own.
-    ///
-    /// # Errors
-    /// As of [`Pool::sessions`].
-    pub fn probe(&self, way: &Way, model: Option<&str>, mark: u64) -> Result<Vec<u8>, String> {
-        self.body(way, &settings(way, model), 0, Some(&format!("[{mark:x}] ")))
-    }
-
-    /// One request of the pool whose answer comes whole and ends when the model ends it.
+    /// One request of the pool, at any index, whose answer ends when the model ends it and comes whole or as a stream.
     ///
     /// # Errors
     /// The backend does not take this form.
-    pub fn whole(&self, way: &Way, model: Option<&str>, index: usize, tokens: u32) -> Result<Vec<u8>, String> {
-        let settings = Settings { max_tokens: Some(tokens), stream: false, ignore_eos: false, ..settings(way, model) };
+    pub fn one(
+        &self,
+        way: &Way,
+        model: Option<&str>,
+        index: usize,
+        tokens: u32,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let settings = Settings { max_tokens: Some(tokens), stream, ignore_eos: false, ..settings(way, model) };
         self.body(way, &settings, index % self.requests.len(), None)
     }
 

@@ -8,8 +8,10 @@ use loadgen::capacity::{MOST_FAILED, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
 use loadgen::serving::figures::{Distribution, Figures};
+use loadgen::serving::probe;
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::session::Load;
+use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
@@ -46,6 +48,8 @@ pub struct Drive<'a> {
     pub sidecar: Option<&'a Sidecar>,
     pub way: &'a Way,
     pub pool: &'a Pool,
+    /// Each request opens a connection of its own ([`Drive::closes`]).
+    pub single_use: bool,
     pub offset: usize,
 }
 
@@ -61,8 +65,6 @@ pub struct Stretch {
     sidecar_cpu_ns: Option<f64>,
     /// Mean number of requests between sent and done.
     in_flight: f64,
-    /// Each request opened a connection of its own, because the server closes those that it said it would keep.
-    single_use: bool,
 }
 
 impl Drive<'_> {
@@ -148,6 +150,22 @@ impl Drive<'_> {
         Ok(Sample { start_ns: 0, end_ns: length.max(1), calls, readings, ..Sample::default() })
     }
 
+    /// Where requests go.
+    fn target(&self) -> &Target {
+        self.sidecar.map_or(&self.server.target, |sidecar| &sidecar.target)
+    }
+
+    /// Whether connections are closed after an answer that said they would be kept (llama.cpp does so after streams): what is written
+    /// into one that is about to close is lost. What else is wrong shows under load, and is said there.
+    pub fn closes(&self) -> bool {
+        let server = self.server;
+        let body = self.pool.one(self.way, server.model.as_deref(), self.offset, self.way.output_tokens, true);
+        body.is_ok_and(|body| {
+            let probed = probe::probe(self.target(), self.way.backend, server.key(), &body, REQUEST_NS);
+            probed.is_ok_and(|probe| probe.closes)
+        })
+    }
+
     /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
     pub fn warm(&self, requests: usize) -> Result<(), Refusal> {
         let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(requests) };
@@ -168,15 +186,11 @@ impl Drive<'_> {
         let number = now();
         let sessions =
             self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
-        let target = self.sidecar.map_or(&server.target, |sidecar| &sidecar.target);
+        let target = self.target();
         let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
-        if self.sidecar.is_none() {
-            let probe = self.pool.probe(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
-            protocol.single_use = server.closes(self.way.backend, &probe)?;
-        }
-        let single_use = protocol.single_use;
-        let connections = if single_use { 0 } else { connections };
+        protocol.single_use = self.single_use;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
+        let connections = if self.single_use { 0 } else { connections };
         let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
         let accounts = Accounts::open(server);
         let sidecar_before = self.sidecar.and_then(Sidecar::cpu_ns);
@@ -194,7 +208,7 @@ impl Drive<'_> {
             .zip(sidecar_after)
             .map(|(before, after)| after.saturating_sub(before) as f64 / figures.completed as f64);
         let in_flight = in_flight(&run.records, run.start_ns, run.start_ns + run.duration_ns);
-        Ok(Stretch { run, figures, lateness, verdict, accounts, sidecar_cpu_ns, in_flight, single_use })
+        Ok(Stretch { run, figures, lateness, verdict, accounts, sidecar_cpu_ns, in_flight })
     }
 }
 
@@ -284,9 +298,6 @@ impl Stretch {
         read("generator_real_time", f64::from(u8::from(run.usage.real_time)));
         if let Some(error) = measured_error(run) {
             read("client_error_p99_ns", error.p99_ns as f64);
-        }
-        if self.single_use {
-            read("single_use", 1.0);
         }
         if let Some(cpu) = self.sidecar_cpu_ns {
             read("sidecar_cpu_ns_per_request", cpu);

@@ -156,7 +156,7 @@ impl Asked<'_> {
         let server = self.server;
         let body = self
             .pool
-            .whole(way, server.model.as_deref(), self.index(number), self.extent.tokens)
+            .one(way, server.model.as_deref(), self.index(number), self.extent.tokens, false)
             .map_err(Refusal::unavailable)?;
         let target = sidecar.map_or(&server.target, |sidecar| &sidecar.target);
         let page = probe::post(target, way.backend.path(), server.key(), &body, REQUEST_NS).map_err(Refusal::failed)?;

@@ -56,6 +56,8 @@ pub struct Serving {
     gates: Gates,
     /// Files of requests that the server has met, and by which way.
     met: Vec<(Inputs, Door)>,
+    /// By which ways connections serve one request only.
+    single_use: Vec<(Door, bool)>,
 }
 
 /// By what requests come to the server: what is warmed when the first of them has come.
@@ -79,6 +81,7 @@ impl Serving {
             sidecars: Sidecars::default(),
             gates: Gates::default(),
             met: Vec::new(),
+            single_use: Vec::new(),
         }
     }
 
@@ -160,8 +163,16 @@ impl Driving for Serving {
         };
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
         let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, cell.way.sidecar)?;
-        let drive = Drive { server, sidecar, way: &cell.way, pool: &cell.pool, offset: offset as usize };
-        let what = (cell.inputs.clone(), (cell.way.form, cell.way.sidecar));
+        let door = (cell.way.form, cell.way.sidecar);
+        let known = self.single_use.iter().find(|(of, _)| *of == door).map(|(_, single_use)| *single_use);
+        let single_use = known.unwrap_or(false);
+        let mut drive =
+            Drive { server, sidecar, way: &cell.way, pool: &cell.pool, single_use, offset: offset as usize };
+        if known.is_none() {
+            drive.single_use = drive.closes();
+            self.single_use.push((door, drive.single_use));
+        }
+        let what = (cell.inputs.clone(), door);
         if !cell.way.unique && !self.met.contains(&what) {
             // A prefix cache goes by ids, which all forms end in: what one has shown to it, it has met in all. The others have only
             // their own path through the server to warm.
@@ -170,6 +181,7 @@ impl Driving for Serving {
             self.met.push(what);
         }
         let mut sample = drive.block(load)?;
+        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.single_use)));
         if let Some(extent) = cell.way.gate {
             sample.readings.extend(self.gates.readings(&cell.inputs, extent));
         }

@@ -1,11 +1,9 @@
 //! The server that is asked: one that was named, or our mock, which is started here.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use loadgen::serving::backend::Backend;
 use loadgen::serving::probe;
 use loadgen::serving::target::Target;
 use serde::{Deserialize, Serialize};
@@ -18,8 +16,6 @@ pub const TARGET_VAR: &str = "LLMBENCH_TARGET";
 
 /// For the list of models.
 const PROBE_NS: u64 = 10_000_000_000;
-/// For the first answer, in which a server may load or compile, ns.
-const ANSWER_NS: u64 = 120_000_000_000;
 
 /// The server that is asked; plain data, without a secret in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +46,6 @@ pub struct Running {
     /// Never shown.
     key: Option<String>,
     mock: Option<Listening>,
-    /// Whether it closes connections that it said it would keep, once that was looked at.
-    closes: OnceCell<bool>,
 }
 
 impl Servers {
@@ -123,25 +117,11 @@ impl Running {
             (Some(name), _) => Some(name.clone()),
             (None, known) => known.and_then(|known| known.into_iter().next()),
         };
-        Ok(Self { target, model, key, mock, closes: OnceCell::new() })
+        Ok(Self { target, model, key, mock })
     }
 
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
-    }
-
-    /// Whether it closes connections that it said it would keep. A request written into one that is about to close is lost, so each then
-    /// opens its own. Looked at once, with `body`.
-    ///
-    /// # Errors
-    /// The server does not answer.
-    pub fn closes(&self, backend: Backend, body: &[u8]) -> Result<bool, Refusal> {
-        if let Some(closes) = self.closes.get() {
-            return Ok(*closes);
-        }
-        let probe = probe::probe(&self.target, backend, self.key(), body, ANSWER_NS)
-            .map_err(|error| Refusal::failed(format!("{} does not answer: {error}", self.target)))?;
-        Ok(*self.closes.get_or_init(|| probe.closes))
     }
 
     pub fn is_mock(&self) -> bool {
