@@ -21,7 +21,7 @@ use crate::record::{Fact, FactVerdict};
 
 pub use gpu::{Gpu, GpuUse, GpuWatch};
 pub use roots::Roots;
-pub use snapshot::Snapshot;
+pub use snapshot::{Others, Snapshot};
 
 /// What is known about the machine.
 #[derive(Debug, Clone)]

@@ -25,6 +25,15 @@ pub struct Snapshot {
     swapped_in: Option<u64>,
 }
 
+/// Who uses the cores beside this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody who should be there.
+    Strangers,
+    /// The server that is measured may be among them.
+    Server,
+}
+
 impl Snapshot {
     /// Reads the counters below `roots`.
     pub fn take(roots: &Roots) -> Self {
@@ -37,8 +46,8 @@ impl Snapshot {
     }
 
     /// Warnings about what happened from `before` to this snapshot, one sentence each with what to do. Take both while no
-    /// child is running: a running child's CPU time would count as that of others.
-    pub fn since(&self, before: &Self) -> Vec<String> {
+    /// child is running: a running child's CPU time would count as that of others. `others` says who they are where that is known.
+    pub fn since(&self, before: &Self, others: Others) -> Vec<String> {
         let mut warnings = Vec::new();
         if let (Some(now), Some(then)) = (self.cpu, before.cpu) {
             let passed = now.since(&then);
@@ -49,12 +58,17 @@ impl Snapshot {
                 ));
             }
             if let (Some(now), Some(then)) = (self.own, before.own) {
-                let others = passed.busy.saturating_sub(now.saturating_sub(then));
-                if let Some(share) = passed.share(others).filter(|share| *share > OTHERS) {
-                    warnings.push(format!(
-                        "other processes used {} of the cores during the runs; stop them (top shows them) and repeat",
-                        percent(share)
-                    ));
+                let used = passed.busy.saturating_sub(now.saturating_sub(then));
+                if let Some(share) = passed.share(used).filter(|share| *share > OTHERS) {
+                    let share = percent(share);
+                    warnings.push(match others {
+                        Others::Strangers => format!(
+                            "other processes used {share} of the cores during the runs; stop them (top shows them) and repeat"
+                        ),
+                        Others::Server => format!(
+                            "the server, if it runs on this machine, and other processes used {share} of the cores during the runs; give the server cores of its own and stop what else runs (top shows it)"
+                        ),
+                    });
                 }
             }
         }
@@ -120,13 +134,17 @@ mod tests {
             2048,
         );
         assert_eq!(
-            after.since(&before),
+            after.since(&before, Others::Strangers),
             [
                 "the hypervisor took 4.1% of the CPU time during the runs (steal); repeat on a quieter host",
                 "other processes used 15.0% of the cores during the runs; stop them (top shows them) and repeat",
                 "the CPU quota of the cgroup stopped the runs 25 times, in 25.0% of its periods (3.4 s in all); give whole cores by a cpuset instead",
                 "8 MiB came back from swap during the runs; free memory and repeat",
             ]
+        );
+        let beside_a_server = after.since(&before, Others::Server);
+        assert!(
+            beside_a_server[1].starts_with("the server, if it runs on this machine, and other processes used 15.0%")
         );
     }
 
@@ -135,7 +153,7 @@ mod tests {
         let before = host("cpu  1000 0 0 1000 0 0 0 0 0 0\n", 500, CALM, 7);
         // 1,000 ticks: 10 stolen (1%), 900 busy of which 800 were ours (10% others): at the limits, not over them.
         let after = host("cpu  1900 0 0 1090 0 0 0 10 0 0\n", 1300, CALM, 7);
-        assert_eq!(after.since(&before), Vec::<String>::new());
+        assert_eq!(after.since(&before, Others::Strangers), Vec::<String>::new());
     }
 
     #[test]
@@ -143,6 +161,6 @@ mod tests {
         let (_folder, roots) = tree(&[]);
         let nothing = Snapshot::take(&roots);
         assert_eq!(nothing, Snapshot::default());
-        assert!(nothing.since(&nothing).is_empty());
+        assert!(nothing.since(&nothing, Others::Strangers).is_empty());
     }
 }

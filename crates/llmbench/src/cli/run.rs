@@ -263,7 +263,10 @@ impl<'a> Session<'a> {
     /// What the host did to the runs while they went on, and what its GPUs did.
     fn record_host(&self, before: &machine::Snapshot, gpus: Option<machine::GpuWatch>) -> Result<(), Failure> {
         let mut info = self.folder.read_info().map_err(Failure::usage)?;
-        info.warnings.extend(machine::snapshot().since(before));
+        // A mock is our own child; a server that was named may run here and is then no stranger.
+        let named = self.plan.subjects.iter().any(|subject| subject.id == "server");
+        let others = if named { machine::Others::Server } else { machine::Others::Strangers };
+        info.warnings.extend(machine::snapshot().since(before, others));
         info.machine.extend(gpus.map(machine::GpuWatch::stop).unwrap_or_default().into_iter().map(|gpu| Fact {
             key: format!("gpu.{}.use", gpu.index),
             title: format!("GPU {} during the runs", gpu.index),

@@ -28,6 +28,16 @@ impl Bars<'_> {
         self.points.iter().flatten().flatten().flat_map(sheet::extent)
     }
 
+    /// What the axis must hold: on a logarithmic one also half the least value, so that the shortest bar is still a bar.
+    fn reach(&self) -> Vec<f64> {
+        let mut reach: Vec<f64> = self.values().collect();
+        if self.figure.y.log {
+            let least = self.values().filter(|value| *value > 0.0).reduce(f64::min);
+            reach.extend(least.map(|least| least / 2.0));
+        }
+        reach
+    }
+
     /// The foot of the bars: zero, or the low end of a logarithmic axis.
     fn foot(scale: &Scale) -> f64 {
         if scale.log { scale.low } else { 0.0 }
@@ -64,7 +74,7 @@ fn draw_upright(sheet: &mut Sheet, bars: &Bars<'_>, slot: f64) {
     let figure = bars.figure;
     sheet.heading(MARGIN, &figure.y.label);
     let (top, bottom) = (sheet.y + 8.0, sheet.y + 8.0 + HEIGHT);
-    let scale = Scale::covering(bars.values(), figure.y.log, bottom, top);
+    let scale = Scale::covering(bars.reach(), figure.y.log, bottom, top);
     let ticks = scale.ticks(6);
     let left = MARGIN + font::widest(ticks.iter().map(|(_, l)| l.as_str()), SIZE, false) + 10.0;
     let right = WIDTH - MARGIN;
@@ -128,7 +138,7 @@ fn draw_lying(sheet: &mut Sheet, bars: &Bars<'_>) {
     let number = |p: &Point| sheet::labelled(p.y, unit);
     let numbers: Vec<String> = bars.points.iter().flatten().flatten().map(number).collect();
     let right = WIDTH - MARGIN - font::widest(numbers.iter().map(String::as_str), SMALL, false) - 10.0;
-    let scale = Scale::covering(bars.values(), figure.y.log, left, right);
+    let scale = Scale::covering(bars.reach(), figure.y.log, left, right);
     let heights: Vec<f64> = (0..bars.names.len())
         .map(|c| {
             let rows = bars.points.iter().filter(|s| s[c].is_some()).count().max(1) as f64;
