@@ -1,5 +1,7 @@
 //! What the serving suite says of measurements whose truth is known: a system with a knee at 5, a cache whose worth is known at each
 //! load, taxes of a known size, searches that found known brackets.
+//!
+//! One file over 500 lines: every test plants its truth in the same made-up run folder, whose maker stands here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -550,6 +552,19 @@ fn ways_that_the_cache_served_unlike_are_noticed() {
     });
     let warnings = &only(&results).warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("50.0%") && warnings[0].contains("way=text"), "{warnings:?}");
+}
+
+/// As with llama.cpp: it closes connections after a stream, and the sidecar does not.
+#[test]
+fn connections_that_only_some_ways_open_are_noticed() {
+    let results = analysed(planned("sidecar", &[]), false, |cell, shared| {
+        let mut readings = taxed(14.5)(cell, shared);
+        readings.push(("single_use", if cell.axes["way"] == "sidecar" { 0.0 } else { 1.0 }));
+        readings
+    });
+    let unlike: Vec<&String> =
+        only(&results).warnings.iter().filter(|warning| warning.contains("this way does not")).collect();
+    assert!(unlike.len() == 2 && unlike.iter().all(|warning| warning.contains("way=sidecar")), "{unlike:?}");
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn optional(
     Some(estimate)
 }
 
-/// A cache that helped one way more than another makes their difference its own.
+/// A cache that helped one way more than another, or connections that only one of them had to open, make the difference their own.
 fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
     let mean = |cell: &Cell, name: &str| {
         let values = input.measurements.reading_values(&cell.id, name);
@@ -285,6 +285,14 @@ fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
                 cell.id,
                 format::percent(way),
                 format::percent(of_ids)
+            ));
+        }
+        let opens = |cell: &Cell| mean(cell, "single_use").is_some_and(|share| share > 0.0);
+        if opens(cell) != opens(floor) {
+            let (one, other) = if opens(cell) { ("this way", "ids do") } else { ("ids", "this way does") };
+            warnings.push(format!(
+                "{}: each request of {one} opens a connection, because the server closes them, and {other} not: the tax holds this difference too.",
+                cell.id
             ));
         }
     }
