@@ -5,6 +5,7 @@
 //! always a number of runs. What the intervals promise is tested by simulation in `tests/`; where they promise less, the
 //! tests pin what they really do.
 
+pub mod contrast;
 pub mod dist;
 pub mod fit;
 pub mod gpu;
@@ -19,6 +20,7 @@ pub mod serial;
 pub mod stopping;
 pub mod verdict;
 
+pub use contrast::{Contrast, Scale};
 pub use interval::{Interval, StatsError};
 pub use paired::Paired;
 pub use verdict::{Judgement, Verdict};

@@ -35,6 +35,19 @@ pub fn quantile_interval(n: usize, p: f64, level: f64) -> QuantileInterval {
     }
 }
 
+/// The fewest independent calls of which a percentile can be told: from there on both sides of its two-sided 95% interval are
+/// bounded by a value that was observed, `p^n ≤ 0.025` and `(1 − p)^n ≤ 0.025` (David and Nagaraja, section 7.1).
+///
+/// p50 needs 6 calls, p90 36, p95 72, p99 368, p99.9 3,688. With fewer the largest value stands for the percentile, whatever it
+/// happens to be, so that nothing is shown. `p` outside (0, 1) is told of no number of calls.
+pub fn calls_needed(p: f64) -> u64 {
+    if !(p > 0.0 && p < 1.0) {
+        return u64::MAX;
+    }
+    let least = |share: f64| (0.025_f64.ln() / share.ln() - 1e-9).ceil();
+    least(p).max(least(1.0 - p)).max(1.0) as u64
+}
+
 /// The `p`-quantile of values in ascending order: the smallest value that at least a share `p` of them does not exceed
 /// (type 1 of Hyndman and Fan 1996, also called nearest rank). It is always a value that was observed, and it always lies
 /// within [`quantile_interval`]. None if there is no value or `p` lies outside `[0, 1]`.
@@ -101,6 +114,20 @@ mod tests {
         assert_eq!(quantile_interval(5, 0.5, 0.95).upper, None);
         let six = quantile_interval(6, 0.5, 0.95);
         assert_eq!((six.lower, six.upper), (Some(0), Some(5)));
+    }
+
+    #[test]
+    fn the_rule_of_percentiles_is_that_of_their_intervals() {
+        assert_eq!([0.5, 0.9, 0.95, 0.99, 0.999].map(calls_needed), [6, 36, 72, 368, 3688]);
+        for p in [0.1, 0.5, 0.9, 0.95, 0.99] {
+            let needs = calls_needed(p) as usize;
+            let is_bounded = |n: usize| {
+                let bounds = quantile_interval(n, p, 0.95);
+                bounds.lower.is_some() && bounds.upper.is_some()
+            };
+            assert!(is_bounded(needs) && !is_bounded(needs - 1), "{p}");
+        }
+        assert_eq!((calls_needed(0.0), calls_needed(1.0), calls_needed(f64::NAN)), (u64::MAX, u64::MAX, u64::MAX));
     }
 
     /// By hand: P(X ≤ 7) = 0.75%, P(X ≤ 8) = 2.71%, P(X ≥ 15) = 6.35%, P(X = 16) = 1.00%: ranks 8 and 16.

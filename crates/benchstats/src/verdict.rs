@@ -1,5 +1,6 @@
-//! Whether a family of paired ratios shows differences that matter on this machine.
+//! Whether a family of comparisons shows differences that matter on this machine.
 
+use crate::contrast::Contrast;
 use crate::dist::student_t_cdf;
 use crate::interval::Interval;
 use crate::paired::Paired;
@@ -46,6 +47,23 @@ pub struct Judgement {
     pub p_adjusted: f64,
 }
 
+/// One comparison of a family with its own noise floor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claim {
+    pub contrast: Contrast,
+    /// Noise on the scale of the contrast's mean: `ln(1 + floor)` of a ratio, the floor itself, in the unit, of a difference.
+    pub margin: f64,
+    /// Whether it may be called equal: a margin that is wide says nothing by holding the interval.
+    pub may_be_equal: bool,
+}
+
+impl Claim {
+    /// A ratio with a floor as a fraction (0.02 is 2%); equal only where the floor is at most [`MOST_FLOOR`].
+    pub fn ratio(contrast: Contrast, floor: f64) -> Self {
+        Self { contrast, margin: floor.ln_1p(), may_be_equal: floor <= MOST_FLOOR }
+    }
+}
+
 /// The smallest difference that this session can call one, as a fraction (0.02 is 2%).
 ///
 /// `max(2%, e^b − 1)` where `b` is the larger absolute bound of the A/A twin's 95% interval of the log ratio: the twin is the
@@ -55,60 +73,72 @@ pub fn noise_floor(twin: &Paired) -> f64 {
     LEAST_FLOOR.max(bound.exp_m1())
 }
 
-/// Verdicts on all ratios of a family, with at most `alpha` probability that any of them is called faster or slower while
-/// its true ratio lies within the floor (Holm 1979, "A simple sequentially rejective multiple test procedure").
-///
-/// `family`: ratios `time of the row / time of the baseline`. `floor`: from [`noise_floor`], a fraction. `alpha`: 0.05.
-///
-/// The ratios are taken in the order of the p-value of "within the floor", `p = 2·P(T > (|mean_log| − ln(1 + floor))/se)`. Step
-/// `k` = 0, 1, … of `m` judges by the interval at level `1 − alpha/(m − k)`; the first ratio that is not beyond the floor ends
-/// the claims, and it and all after it carry the interval of that step. A floor or alpha that is not a number gives only
-/// inconclusive verdicts.
+/// The larger absolute bound of the A/A twin's 95% interval on the scale of its mean: what noise alone showed.
+pub fn noise(twin: &Contrast) -> f64 {
+    twin.mean.abs() + twin.half_width(0.95)
+}
+
+/// Verdicts on a family of ratios `time of the row / time of the baseline` with one floor, a fraction; see [`judge`].
 pub fn judge_family(family: &[Paired], floor: f64, alpha: f64) -> Vec<Judgement> {
-    let p_values: Vec<f64> = family.iter().map(|paired| p_value(paired, floor)).collect();
+    let claims: Vec<Claim> = family.iter().map(|paired| Claim::ratio(Contrast::from(paired), floor)).collect();
+    judge(&claims, alpha)
+}
+
+/// Verdicts on all comparisons of a family, with at most `alpha` probability that any of them is called faster (less) or slower
+/// (more) while the truth lies within its own margin (Holm 1979, "A simple sequentially rejective multiple test procedure").
+///
+/// Ratios and differences may stand in one family: each is tested on its own scale against its own margin, and only the
+/// p-values meet. `alpha`: 0.05.
+///
+/// The comparisons are taken in the order of the p-value of "within the margin", `p = 2·P(T > (|mean| − margin)/se)`. Step
+/// `k` = 0, 1, … of `m` judges by the interval at level `1 − alpha/(m − k)`; the first that is not beyond its margin ends
+/// the claims, and it and all after it carry the interval of that step. A margin or alpha that is not a number gives only
+/// inconclusive verdicts.
+pub fn judge(family: &[Claim], alpha: f64) -> Vec<Judgement> {
+    let p_values: Vec<f64> = family.iter().map(p_value).collect();
     let mut order: Vec<usize> = (0..family.len()).collect();
     order.sort_by(|left, right| p_values[*left].total_cmp(&p_values[*right]));
 
-    let (inside_low, inside_high) = (1.0 / (1.0 + floor), 1.0 + floor);
     let mut judgements: Vec<Option<Judgement>> = vec![None; family.len()];
     let mut claims_end_at: Option<f64> = None;
     let mut p_so_far = 0.0_f64;
     for (step, index) in order.into_iter().enumerate() {
-        let paired = &family[index];
+        let Claim { contrast, margin, may_be_equal } = family[index];
         let remaining = (family.len() - step) as f64;
         let level = claims_end_at.unwrap_or(1.0 - alpha / remaining);
-        let adjusted = paired.at(level);
+        let half = contrast.half_width(level);
         let beyond = if claims_end_at.is_some() {
             None
-        } else if adjusted.upper < inside_low {
+        } else if contrast.mean + half < -margin {
             Some(Verdict::Faster)
-        } else if adjusted.lower > inside_high {
+        } else if contrast.mean - half > margin {
             Some(Verdict::Slower)
         } else {
             claims_end_at = Some(level);
             None
         };
-        let ninety = paired.at(0.90);
-        let inside = ninety.lower >= inside_low && ninety.upper <= inside_high;
+        let ninety = contrast.half_width(0.90);
+        let inside = contrast.mean - ninety >= -margin && contrast.mean + ninety <= margin;
         let verdict =
-            beyond.unwrap_or(if inside && floor <= MOST_FLOOR { Verdict::Equivalent } else { Verdict::Inconclusive });
+            beyond.unwrap_or(if inside && may_be_equal { Verdict::Equivalent } else { Verdict::Inconclusive });
         p_so_far = p_so_far.max((p_values[index] * remaining).min(1.0));
-        judgements[index] = Some(Judgement { verdict, adjusted, p_adjusted: p_so_far });
+        judgements[index] = Some(Judgement { verdict, adjusted: contrast.at(level), p_adjusted: p_so_far });
     }
     judgements.into_iter().flatten().collect()
 }
 
-/// Two-sided p-value of "the log ratio lies within ±ln(1 + floor)"; below `alpha'` exactly if the interval at level
-/// `1 − alpha'` lies beyond the floor.
-fn p_value(paired: &Paired, floor: f64) -> f64 {
-    let beyond = paired.mean_log.abs() - floor.ln_1p();
+/// Two-sided p-value of "the mean lies within ±margin"; below `alpha'` exactly if the interval at level `1 − alpha'` lies
+/// beyond the margin.
+fn p_value(claim: &Claim) -> f64 {
+    let Claim { contrast, margin, .. } = claim;
+    let beyond = contrast.mean.abs() - margin;
     if beyond <= 0.0 {
         return 1.0;
     }
-    if beyond.is_nan() || paired.se_log.is_nan() {
+    if beyond.is_nan() || contrast.se.is_nan() {
         return f64::NAN;
     }
-    2.0 * student_t_cdf(-beyond / paired.se_log, f64::from(paired.df))
+    2.0 * student_t_cdf(-beyond / contrast.se, f64::from(contrast.df))
 }
 
 #[cfg(test)]
@@ -197,6 +227,21 @@ mod tests {
         assert_eq!(verdicts(&family, f64::NAN), [Verdict::Inconclusive]);
         assert_eq!(judge_family(&family, 0.02, 2.0)[0].verdict, Verdict::Inconclusive);
         assert!(judge_family(&[], 0.02, 0.05).is_empty());
+    }
+
+    #[test]
+    fn ratios_and_differences_are_judged_in_one_family_each_against_its_own_margin() {
+        use crate::contrast::Scale;
+        let difference = |mean: f64| Contrast { scale: Scale::Difference, mean, se: 1e5, df: 9 };
+        let claim = |mean: f64, margin: f64| Claim { contrast: difference(mean), margin, may_be_equal: true };
+        let ratio = Claim::ratio(Contrast::from(&paired(0.5, 0.01, 9)), 0.02);
+        // 6 ms beyond 1 ms of noise; the same 6 ms within 7 ms; 6 ms less.
+        let family = [claim(6e6, 1e6), ratio, claim(6e6, 7e6), claim(-6e6, 1e6)];
+        let verdicts: Vec<Verdict> = judge(&family, 0.05).iter().map(|judgement| judgement.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Slower, Verdict::Slower, Verdict::Equivalent, Verdict::Faster]);
+        let wide = Claim { may_be_equal: false, ..claim(6e6, 7e6) };
+        assert_eq!(judge(&[wide], 0.05)[0].verdict, Verdict::Inconclusive);
+        assert!((judge(&family[..1], 0.05)[0].adjusted.point - 6e6).abs() < 1e-6, "in the unit of the difference");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::console;
 use super::exit::{Exit, Failure};
 use crate::format;
 use crate::report::terminal;
-use crate::suites::preprocessing::rows;
+use crate::suites::house::estimate;
 use crate::suites::preprocessing::stacks::{NATIVE_ENCODE, TRANSFORMERS};
 use crate::suites::present::{self, column, distinct, text};
 use crate::suites::spec::suggestion;
@@ -340,9 +340,9 @@ impl<'a> Field<'a> {
             self.points.iter().filter_map(of).sum()
         };
         let samples = u32::try_from(samples(who)).unwrap_or(u32::MAX);
-        match paired::of_ratios(&means, rows::LEVEL) {
-            Ok(paired) => Some(rows::estimate(&paired.interval, "geometric-mean-paired-log-t", means.len(), samples)),
-            Err(_) => means.first().map(|mean| rows::point_only(*mean, means.len(), samples)),
+        match paired::of_ratios(&means, estimate::LEVEL) {
+            Ok(paired) => Some(estimate::estimate(&paired.interval, "geometric-mean-paired-log-t", means.len(), samples)),
+            Err(_) => means.first().map(|mean| estimate::point_only(*mean, means.len(), samples)),
         }
     }
 }
@@ -358,7 +358,7 @@ fn table(ranking: &Ranking) -> Table {
                 text((place + 1).to_string()),
                 text(format!("{}/{}", ranked.who.engine, ranked.who.call_path)),
                 text(ranked.who.subject.clone()),
-                present::figure(Some(&rows::inverse(&ranked.time_ratio)), format::ratio_ci, None),
+                present::figure(Some(&estimate::inverse(&ranked.time_ratio)), format::ratio_ci, None),
             ],
             status: Status::Ok,
             group: String::new(),

@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod axes;
+pub mod house;
 pub mod planning;
 pub mod preprocessing;
 pub mod present;
@@ -9,13 +10,14 @@ pub mod serving;
 pub mod settings;
 pub mod spec;
 
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::{Cell, Plan};
-use llmbench_core::record::{ExperimentResult, Record, RunInfo};
+use llmbench_core::plan::Cell;
 use llmbench_core::workload::WorkloadSpec;
 
+use self::house::comparison::Comparison;
+pub use self::house::input::{AnalysisInput, Said};
+use self::house::rows::Rows;
 use self::settings::{ExperimentSettings, PlanContext};
-use self::spec::{ExperimentSpec, SuiteSpec};
+use self::spec::SuiteSpec;
 
 /// One stage of an LLM system: a folder of experiments and its `suite.toml`.
 pub trait Suite: Sync {
@@ -51,20 +53,23 @@ pub trait Experiment {
     /// As [`Experiment::cells`].
     fn workloads(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<WorkloadSpec>, String>;
 
-    /// Pairs of cells (row, baseline) whose ratio the experiment judges; the stopping rule looks at their half-widths.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)>;
+    /// The axes along which its cells are compared. What is left of a cell's axes is its point: each point has its own reference,
+    /// twin, table, figures and findings.
+    fn compared_axes(&self) -> &'static [&'static str];
 
-    /// Rows, tables, figures and sentences, computed from the measurements alone.
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>);
-}
+    /// What is judged at a point, of its cells without twins: the noise floor, the family, the stopping rule and the tables use the
+    /// quantities that are declared here.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison>;
 
-/// What an experiment's analysis reads.
-pub struct AnalysisInput<'a> {
-    pub plan: &'a Plan,
-    pub info: &'a RunInfo,
-    pub measurements: &'a Measurements,
-    pub settings: &'a ExperimentSettings,
-    pub spec: &'a ExperimentSpec,
+    /// Rows, tables, figures and sentences of a point, computed from the measurements alone. The house adds the point to headings and sentences
+    /// that do not name it.
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said;
+
+    /// What can be said only of several points together. `input` has the cells of all of them.
+    fn across(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let _ = (input, rows);
+        Said::default()
+    }
 }
 
 /// A line of `llmbench list`.

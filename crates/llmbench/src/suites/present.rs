@@ -154,12 +154,16 @@ pub fn fraction_ci(estimate: &Estimate) -> String {
 
 /// A judged ratio: bare where it is a difference, `=` inside the noise floor, `?` inconclusive.
 pub fn ratio_verdict(estimate: &Estimate, verdict: Verdict) -> CellValue {
-    let mark = match verdict {
+    CellValue { text: format!("{} {}", ratio_pm(estimate), mark(verdict)), sort: Some(estimate.point) }
+}
+
+/// What stands behind a judged figure: nothing where it is a difference, `=` inside the noise floor, `?` inconclusive.
+pub fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Faster | Verdict::Slower => " ",
         Verdict::Equivalent => "=",
         Verdict::Inconclusive => "?",
-    };
-    CellValue { text: format!("{} {mark}", ratio_pm(estimate)), sort: Some(estimate.point) }
+    }
 }
 
 /// ` ±2.1%`: the larger relative half of the interval; nothing without one.

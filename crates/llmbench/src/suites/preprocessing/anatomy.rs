@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 
 use benchstats::verdict::Verdict;
-use llmbench_core::plan::{Cell, Plan, Timing};
+use llmbench_core::plan::{Cell, Timing};
 use llmbench_core::record::{
-    Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Status, Support, Table,
+    Estimate, Figure, FigureKind, Finding, Point, Row, Series, Status, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 
-use super::cells::{self, Draft};
-use super::rows::{self, Rows};
+use crate::suites::house::cells::{self, Draft};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use super::stacks::{self, STACKS, STAGES, Stack};
 use crate::format;
-use crate::suites::present::{self, Axes, column, describe, finding, slug, text};
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::present::{self, column, describe, finding, text};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct Anatomy;
@@ -34,7 +36,7 @@ impl Experiment for Anatomy {
         for (index, (axes, workload)) in cells::points(context, settings)?.iter().enumerate() {
             for subject in &context.subjects {
                 for path in stacks::call_paths(&subject.kind, context.tiktoken, subject.torch) {
-                    cells.push(cells::inline_cell(settings, subject, &path, axes, workload, (path.op.to_owned(), &[])));
+                    cells.push(stacks::inline_cell(settings, subject, &path, axes, workload, (path.op.to_owned(), &[])));
                 }
                 for stack in STACKS.iter().filter(|stack| stack.kind == subject.kind) {
                     let total = cells::cell(
@@ -46,12 +48,13 @@ impl Experiment for Anatomy {
                             strategy: "inline",
                             axes: axes.clone(),
                             workload,
+                            output: Some(stacks::output),
                             reference: false,
                             beside: "total".to_owned(),
                             varied: &[],
                         },
                     );
-                    if index == 0 && context.baseline() == Some(subject) && stack.name != stacks::LEAN.name {
+                    if context.baseline() == Some(subject) && stack.name != stacks::LEAN.name {
                         cells.push(cells::twin(&total));
                     }
                     // One a subject: each first call needs a process in which nothing was called before.
@@ -65,34 +68,46 @@ impl Experiment for Anatomy {
         Ok(cells)
     }
 
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        points(plan).iter().flat_map(|point| pairs(plan, point)).collect()
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &[]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let judged = rows.judge(&self.comparisons(input.plan));
-        for point in points(input.plan) {
-            for subject in input.subjects() {
-                let anatomies: Vec<StackAnatomy> = stacks_of(input, &subject)
-                    .iter()
-                    .filter_map(|stack| StackAnatomy::of(input, &rows, stack, &subject, &point))
-                    .collect();
-                result.findings.extend(anatomies.iter().map(|anatomy| anatomy.finding(input, &point)));
-                result.tables.push(table(input, &mut rows, &judged, &anatomies, &subject, &point));
-            }
-            result.figures.extend(figure(input, &rows, &point));
+    /// Each row against the call path of the `transformers` stack for its stage, in the first Python subject.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let warm: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.cache == "warm").collect();
+        let Some(python) = warm.iter().find(|cell| cell.op.call_path == stacks::TRANSFORMERS.name) else {
+            return Vec::new();
+        };
+        let baseline = |op: &str| {
+            let (engine, call_path) = match stacks::TRANSFORMERS.stage(op) {
+                Some(path) => (path.engine, path.call_path),
+                None => ("stack", stacks::TRANSFORMERS.name),
+            };
+            warm.iter().find(|cell| is(cell, &python.subject, engine, call_path, op))
+        };
+        warm.iter()
+            .filter_map(|cell| Some((cell, baseline(&cell.op.name)?)))
+            .filter(|(row, base)| row.id != base.id)
+            .map(|(row, base)| Comparison::new(&row.id, &base.id, Quantity::CALL_TIME))
+            .collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let mut said = Said::default();
+        for subject in input.subjects() {
+            let anatomies: Vec<StackAnatomy> = stacks_of(input, &subject)
+                .iter()
+                .filter_map(|stack| StackAnatomy::of(input, rows, stack, &subject))
+                .collect();
+            said.findings.extend(anatomies.iter().map(|anatomy| anatomy.finding(input)));
+            said.tables.push(table(input, rows, &anatomies, &subject));
         }
-        result.findings.extend(stack_findings(input, &judged));
-        result.findings.extend(cold_findings(input, &rows));
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        let headline: Vec<&Cell> =
-            input.cells().filter(|cell| cell.op.name == "total" && cell.twin_of.is_none()).collect();
-        result.warnings = rows.warnings(&headline);
-        (result, rows.records)
+        said.figures.extend(figure(input, rows));
+        said.findings.extend(stack_findings(input));
+        said.findings.extend(cold_findings(input, rows));
+        let own = input.own_cells();
+        said.warnings = rows.autocorrelated(&own.into_iter().filter(|cell| cell.op.name == "total").collect::<Vec<_>>());
+        said
     }
 }
 
@@ -107,17 +122,17 @@ struct StackAnatomy {
 }
 
 impl StackAnatomy {
-    fn of(input: &AnalysisInput, rows: &Rows, stack: &Stack, subject: &str, point: &Axes) -> Option<Self> {
+    fn of(input: &AnalysisInput, rows: &Rows, stack: &Stack, subject: &str) -> Option<Self> {
         let mut stages = Vec::new();
         let mut sum: BTreeMap<u32, f64> = BTreeMap::new();
         let mut samples = 0;
         for stage in STAGES {
             let path = stack.stage(stage)?;
             let cell =
-                input.cells().find(|cell| is(cell, subject, point, &path.op(1).engine, path.call_path, stage))?;
+                input.cells().find(|cell| is(cell, subject, path.engine, path.call_path, stage))?;
             let values = input.measurements.run_values(&cell.id);
             samples += rows.samples(&cell.id);
-            if values.is_empty() || !rows.rankable(&cell.id) {
+            if values.is_empty() || !rows.rankable(cell) {
                 return None;
             }
             for (run, value) in &values {
@@ -129,7 +144,7 @@ impl StackAnatomy {
         sum.retain(|run, _| stages.iter().all(|(_, values)| values.contains_key(run)));
         let total = input
             .cells()
-            .find(|cell| is(cell, subject, point, "stack", stack.name, "total"))
+            .find(|cell| is(cell, subject, "stack", stack.name, "total"))
             .map(|cell| input.measurements.run_values(&cell.id))
             .filter(|values| !values.is_empty());
         Some(Self { stack: *stack, subject: subject.to_owned(), stages, sum, total, samples })
@@ -148,19 +163,19 @@ impl StackAnatomy {
     }
 
     /// Which stage is the largest, and whether the data tell it from the next.
-    fn finding(&self, input: &AnalysisInput, point: &Axes) -> Finding {
+    fn finding(&self, input: &AnalysisInput) -> Finding {
         let mut by_share: Vec<(&str, Vec<f64>)> =
             self.stages.iter().map(|(stage, _)| (*stage, self.share(stage))).collect();
         by_share.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
         let (first, second) = (&by_share[0], &by_share[1]);
         let lead: Vec<f64> = first.1.iter().zip(&second.1).map(|(a, b)| a - b).collect();
         let distinct =
-            rows::linear_estimate(&lead, self.samples).and_then(|lead| lead.lower).is_some_and(|lower| lower > 0.0);
-        let share = rows::linear_estimate(&first.1, self.samples);
-        let sum = rows::log_estimate(&rows::values(&self.sum), self.samples);
+            estimate::linear_estimate(&lead, self.samples).and_then(|lead| lead.lower).is_some_and(|lower| lower > 0.0);
+        let share = estimate::linear_estimate(&first.1, self.samples);
+        let sum = estimate::log_estimate(&estimate::values(&self.sum), self.samples);
         let shown =
             |estimate: &Option<Estimate>, show: fn(&Estimate) -> String| estimate.as_ref().map_or("?".to_owned(), show);
-        let place = format!("{} in {} at {}", self.stack.name, self.subject, describe(point));
+        let place = format!("{} in {} at {}", self.stack.name, self.subject, input.point.describe());
         let sentence = if distinct {
             format!(
                 "{place}: {} takes the most, {} of {} a request; next is {} with {}.",
@@ -187,16 +202,15 @@ impl StackAnatomy {
             sentence,
             input
                 .cells()
-                .filter(|cell| cell.subject == self.subject && cell.axes == *point)
+                .filter(|cell| cell.subject == self.subject)
                 .map(|cell| cell.id.clone())
                 .collect(),
         )
     }
 }
 
-fn is(cell: &Cell, subject: &str, point: &Axes, engine: &str, call_path: &str, op: &str) -> bool {
+fn is(cell: &Cell, subject: &str, engine: &str, call_path: &str, op: &str) -> bool {
     cell.subject == subject
-        && cell.axes == *point
         && cell.op.engine == engine
         && cell.op.call_path == call_path
         && cell.op.name == op
@@ -204,48 +218,21 @@ fn is(cell: &Cell, subject: &str, point: &Axes, engine: &str, call_path: &str, o
         && cell.twin_of.is_none()
 }
 
-fn points(plan: &Plan) -> Vec<Axes> {
-    present::distinct(plan.cells.iter().filter(|cell| cell.experiment == "anatomy").map(|cell| cell.axes.clone()))
-}
-
 fn stacks_of(input: &AnalysisInput, subject: &str) -> Vec<Stack> {
-    let kind = input.plan.subjects.iter().find(|spec| spec.id == subject).map_or("", |spec| spec.kind.as_str());
+    let kind = input.kind(subject);
     STACKS.iter().copied().filter(|stack| stack.kind == kind).collect()
-}
-
-/// Each row against the call path of the `transformers` stack for its stage, in the first Python subject.
-fn pairs(plan: &Plan, point: &Axes) -> Vec<(String, String)> {
-    let Some(python) = plan.subjects.iter().find(|subject| subject.kind == "python") else { return Vec::new() };
-    let warm = |cell: &&Cell| {
-        cell.experiment == "anatomy" && cell.axes == *point && cell.cache == "warm" && cell.twin_of.is_none()
-    };
-    let baseline = |op: &str| {
-        let (engine, call_path) = match stacks::TRANSFORMERS.stage(op) {
-            Some(path) => (path.engine, path.call_path),
-            None => ("stack", stacks::TRANSFORMERS.name),
-        };
-        plan.cells.iter().filter(warm).find(|cell| is(cell, &python.id, point, engine, call_path, op))
-    };
-    plan.cells
-        .iter()
-        .filter(warm)
-        .filter_map(|cell| baseline(&cell.op.name).map(|base| (cell.id.clone(), base.id.clone())))
-        .filter(|(row, base)| row != base)
-        .collect()
 }
 
 fn table(
     input: &AnalysisInput,
     rows: &mut Rows,
-    judged: &[rows::Judged],
     anatomies: &[StackAnatomy],
     subject: &str,
-    point: &Axes,
 ) -> Table {
     let mut body = Vec::new();
     let cells: Vec<Cell> = input
         .cells()
-        .filter(|cell| cell.subject == subject && cell.axes == *point && cell.twin_of.is_none())
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none())
         .cloned()
         .collect();
     let order = |cell: &Cell| STAGES.iter().position(|stage| *stage == cell.op.name).unwrap_or(STAGES.len());
@@ -254,7 +241,7 @@ fn table(
     for cell in sorted {
         let time = rows.time(cell);
         let stage = cell.op.name.clone();
-        let judgement = judged.iter().find(|judged| judged.row == cell.id);
+        let judgement = input.judged(cell);
         let record = rows.push(cell, &stage, "time", "ns", time.clone());
         let (status, error) = (record.status, record.error.clone());
         if let Some(judged) = judgement {
@@ -268,7 +255,7 @@ fn table(
         });
         let share = own
             .filter(|_| cell.cache == "warm")
-            .and_then(|anatomy| rows::linear_estimate(&anatomy.share(&stage), anatomy.samples));
+            .and_then(|anatomy| estimate::linear_estimate(&anatomy.share(&stage), anatomy.samples));
         if let Some(share) = &share {
             rows.push(cell, &stage, "share", "1", Some(share.clone()));
         }
@@ -287,7 +274,7 @@ fn table(
         if stage == "total" && cell.cache == "warm" {
             let anatomy = anatomies.iter().find(|anatomy| anatomy.stack.name == cell.op.call_path);
             if let Some(unexplained) =
-                anatomy.and_then(|anatomy| rows::linear_estimate(&anatomy.unexplained(), anatomy.samples))
+                anatomy.and_then(|anatomy| estimate::linear_estimate(&anatomy.unexplained(), anatomy.samples))
             {
                 rows.push(cell, &stage, "total_minus_stages", "1", Some(unexplained.clone()));
                 body.push(Row {
@@ -305,8 +292,8 @@ fn table(
         }
     }
     Table {
-        id: format!("anatomy-{subject}-{}", slug(point)),
-        title: format!("{}, {}", input.subject_title(subject), describe(point)),
+        id: format!("anatomy-{subject}"),
+        title: input.subject_title(subject),
         columns: vec![
             column("stage", false, 0),
             column("call path", false, 0),
@@ -318,19 +305,19 @@ fn table(
         notes: vec![
             "± is the half-width of the 95% interval across runs. share: of the stack's five stages; blank for a call path outside it."
                 .to_owned(),
-            format!("speed-up: over the transformers stack's call path of that stage in Python, paired within runs. {}", rows.marks()),
+            format!("speed-up: over the transformers stack's call path of that stage in Python, paired within runs. {}", input.marks()),
         ],
     }
 }
 
-fn figure(input: &AnalysisInput, rows: &Rows, point: &Axes) -> Option<Figure> {
+fn figure(input: &AnalysisInput, rows: &Rows) -> Option<Figure> {
     let anatomies: Vec<StackAnatomy> = input
         .subjects()
         .iter()
         .flat_map(|subject| {
             stacks_of(input, subject)
                 .iter()
-                .filter_map(|stack| StackAnatomy::of(input, rows, stack, subject, point))
+                .filter_map(|stack| StackAnatomy::of(input, rows, stack, subject))
                 .collect::<Vec<_>>()
         })
         .collect();
@@ -346,7 +333,7 @@ fn figure(input: &AnalysisInput, rows: &Rows, point: &Axes) -> Option<Figure> {
                 .enumerate()
                 .filter_map(|(index, anatomy)| {
                     let (_, values) = anatomy.stages.iter().find(|(name, _)| name == stage)?;
-                    let time = rows::log_estimate(&rows::values(values), anatomy.samples)?;
+                    let time = estimate::log_estimate(&estimate::values(values), anatomy.samples)?;
                     Some(Point { x: index as f64, y: time.point / 1e6, lower: None, upper: None })
                 })
                 .collect(),
@@ -354,8 +341,8 @@ fn figure(input: &AnalysisInput, rows: &Rows, point: &Axes) -> Option<Figure> {
         })
         .collect();
     Some(Figure {
-        id: format!("anatomy-{}", slug(point)),
-        title: format!("One request of {}", describe(point)),
+        id: "anatomy".to_owned(),
+        title: "One request".to_owned(),
         kind: FigureKind::StackedBars,
         x: present::categories(
             "stack",
@@ -368,11 +355,12 @@ fn figure(input: &AnalysisInput, rows: &Rows, point: &Axes) -> Option<Figure> {
 }
 
 /// Whole pipelines against the Python baseline.
-fn stack_findings(input: &AnalysisInput, judged: &[rows::Judged]) -> Vec<Finding> {
-    judged
-        .iter()
-        .filter_map(|judged| {
-            let cell = input.cells().find(|cell| cell.id == judged.row && cell.op.name == "total")?;
+fn stack_findings(input: &AnalysisInput) -> Vec<Finding> {
+    input
+        .cells()
+        .filter(|cell| cell.op.name == "total")
+        .filter_map(|cell| {
+            let judged = input.judged(cell)?;
             let speedup = format::ratio_ci(&judged.speedup());
             let (what, point) = (format!("{} in {}", cell.op.call_path, cell.subject), describe(&cell.axes));
             let (support, sentence) = match judged.verdict {
@@ -417,24 +405,20 @@ fn cold_findings(input: &AnalysisInput, rows: &Rows) -> Vec<Finding> {
         .filter_map(|cold| {
             let warm = input
                 .cells()
-                .find(|cell| is(cell, &cold.subject, &cold.axes, &cold.op.engine, &cold.op.call_path, &cold.op.name))?;
-            if !(rows.rankable(&cold.id) && rows.rankable(&warm.id)) {
+                .find(|cell| is(cell, &cold.subject, &cold.op.engine, &cold.op.call_path, &cold.op.name))?;
+            if !(rows.rankable(cold) && rows.rankable(warm)) {
                 return None;
             }
-            let ratio = rows::ratio_estimate(
+            let ratio = estimate::ratio_estimate(
                 &input.measurements.run_values(&cold.id),
                 &input.measurements.run_values(&warm.id),
                 rows.samples(&cold.id),
             )?;
-            let lower = ratio.lower?;
-            let upper = ratio.upper?;
-            let support = if lower > 1.0 + rows.floor {
-                Support::Supported
-            } else if upper < 1.0 + rows.floor {
-                Support::NotSupported
-            } else {
-                Support::Inconclusive
-            };
+            ratio.lower?;
+            // Nothing is dearer than noise where nobody knows the noise.
+            let floor = input.floor(warm, Quantity::CALL_TIME);
+            let support =
+                floor.known().map_or(Support::Inconclusive, |floor| present::above(&ratio, 1.0 + floor.value));
             let what = format!("request of the {} stack ({})", cold.op.call_path, cold.subject);
             let time = rows.time(cold)?;
             Some(Finding {

@@ -7,7 +7,7 @@ use llmbench_engines::corpus::Kind;
 use llmbench_engines::tokenizers::KINDS;
 use serde_json::Value;
 
-use super::cells::{self, Draft};
+use crate::suites::house::cells::{self, Draft};
 use super::stacks::{self, CallPath};
 use crate::suites::present::Axes;
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
@@ -174,7 +174,7 @@ impl<'a> Drafts<'a> {
             }
             for (axes, workload) in &cells::points(self.context, self.settings)? {
                 let template = |path: CallPath| {
-                    cells::inline_cell(self.settings, subject, &path, axes, workload, ("template".to_owned(), &[]))
+                    stacks::inline_cell(self.settings, subject, &path, axes, workload, ("template".to_owned(), &[]))
                 };
                 all.extend(templates(&subject.kind).into_iter().map(template));
             }
@@ -195,7 +195,7 @@ impl<'a> Drafts<'a> {
         let native = subject.kind == "native";
         let warm = |text: &Text, workload: &WorkloadSpec| {
             let beside = ("tokenize".to_owned(), &[] as &[&str]);
-            cells::inline_cell(self.settings, subject, &path, &text.axes(), workload, beside)
+            stacks::inline_cell(self.settings, subject, &path, &text.axes(), workload, beside)
         };
         let here = |text: &&Text| native || self.python_kinds.contains(&text.kind);
         let mut texts: Vec<&Text> =
@@ -234,6 +234,7 @@ impl<'a> Drafts<'a> {
                 axes,
                 workload: &workload,
                 // The reference of its group is the cell of the same text in one thread.
+                output: Some(stacks::output),
                 reference: false,
                 beside: "threads".to_owned(),
                 varied: &["threads"],
@@ -256,7 +257,7 @@ impl<'a> Drafts<'a> {
             .map(|kind| {
                 let path = CallPath { op: "load", engine: kind.engine, call_path: LOAD, reference: false };
                 let beside = ("load".to_owned(), &[] as &[&str]);
-                let cell = cells::inline_cell(self.settings, subject, &path, &Axes::new(), &workload, beside);
+                let cell = stacks::inline_cell(self.settings, subject, &path, &Axes::new(), &workload, beside);
                 let check = Check { group: format!("ids:{}", workload.id), reference: false };
                 Cell {
                     id: cell.id.trim_end_matches('/').to_owned(),

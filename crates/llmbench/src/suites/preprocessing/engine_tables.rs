@@ -8,7 +8,8 @@ use llmbench_core::record::{Estimate, Row, Status, Table};
 use super::engine_cells::STATES;
 use super::engines::{Compared, describe, is_loop, is_warm, label, path};
 use super::exponent::{FROM_BYTES, SUPERLINEAR};
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use super::stacks;
 use crate::format;
 use crate::suites::AnalysisInput;
@@ -20,7 +21,7 @@ pub(super) fn difference(error: &str) -> Option<&str> {
 }
 
 fn megabytes(cell: &Cell, time: &Estimate) -> Estimate {
-    rows::inverse_of(number(&cell.axes, "bytes") as f64 * 1e3, time)
+    estimate::inverse_of(number(&cell.axes, "bytes") as f64 * 1e3, time)
 }
 
 fn rate_pm(rate: &Estimate) -> String {
@@ -38,7 +39,7 @@ pub(super) fn throughput(input: &AnalysisInput, rows: &mut Rows, compared: &Comp
         rows.push(cell, "tokenize", "time", "ns", time);
         let record = rows.push(cell, "tokenize", "throughput", "MB/s", rate.clone());
         let (status, error) = (record.status, record.error.clone());
-        let judged = compared.of_cell(cell);
+        let judged = input.judged(cell);
         if let Some(judged) = judged {
             rows.push_ratio(cell, "tokenize", judged);
         }
@@ -67,7 +68,7 @@ pub(super) fn throughput(input: &AnalysisInput, rows: &mut Rows, compared: &Comp
         vec![
             "x hf-tokenizers: times as fast as its encode in Rust, paired within runs; ± is the half-width of the 95% interval."
                 .to_owned(),
-            rows.marks(),
+            input.marks(),
             "An engine whose ids differ has no ratio: the first difference stands in its place.".to_owned(),
         ]
     } else {
@@ -180,7 +181,7 @@ pub(super) fn states(input: &AnalysisInput, rows: &mut Rows) -> Option<Table> {
         for cell in [Some(repeat), cold] {
             let time = cell.and_then(|cell| rows.time(cell));
             let over = cell
-                .and_then(|cell| rows::ratio_estimate(&runs_of(Some(cell)), &runs_of(warm), rows.samples(&cell.id)));
+                .and_then(|cell| estimate::ratio_estimate(&runs_of(Some(cell)), &runs_of(warm), rows.samples(&cell.id)));
             if let Some(cell) = cell {
                 rows.push(cell, "tokenize", "time", "ns", time.clone());
                 let record = rows.push(cell, "tokenize", "over_warm", "1", over.clone());
@@ -222,8 +223,8 @@ pub(super) fn threads(input: &AnalysisInput, rows: &mut Rows) -> Option<Table> {
         let one = windows.iter().find(|one| one.op.threads == 1 && path(one) == path(many))?;
         let rate = |rows: &Rows, cell: &Cell| rows.time(cell).map(|time| megabytes(cell, &time));
         let speedup =
-            rows::log_estimate(&rows::values(&input.measurements.ratios(&one.id, &many.id)), rows.samples(&many.id))
-                .filter(|_| rows.rankable(&one.id) && rows.rankable(&many.id))
+            estimate::log_estimate(&estimate::values(&input.measurements.ratios(&one.id, &many.id)), rows.samples(&many.id))
+                .filter(|_| rows.rankable(one) && rows.rankable(many))
                 .map(|estimate| Estimate { method: "paired-log-t".to_owned(), ..estimate });
         let (single, all) = (rate(rows, one), rate(rows, many));
         rows.push(one, "tokenize", "throughput", "MB/s", single.clone());
@@ -264,8 +265,8 @@ pub(super) fn loads(input: &AnalysisInput, rows: &mut Rows) -> Option<Table> {
     let mut body = Vec::new();
     for cell in cells {
         let memory = |rows: &Rows, stage: &str| {
-            let values = rows::values(&input.measurements.stage_values(&cell.id, stage));
-            rows::linear_estimate(&values, rows.samples(&cell.id))
+            let values = estimate::values(&input.measurements.stage_values(&cell.id, stage));
+            estimate::linear_estimate(&values, rows.samples(&cell.id))
         };
         let time = rows.time(cell);
         let (resident, peak) = (memory(rows, "rss_bytes"), memory(rows, "peak_rss_bytes"));
@@ -302,16 +303,23 @@ pub(super) fn loads(input: &AnalysisInput, rows: &mut Rows) -> Option<Table> {
     })
 }
 
-/// Templates in both languages.
-pub(super) fn templates(input: &AnalysisInput, rows: &mut Rows, compared: &Compared) -> Option<Table> {
+/// Templates in both languages, a table a kind of chat.
+pub(super) fn templates(input: &AnalysisInput, rows: &mut Rows) -> Vec<Table> {
     let cells: Vec<&Cell> = input.cells().filter(|cell| is_loop(cell) && cell.op.name == "template").collect();
-    let place = present::describe(&cells.first()?.axes);
+    let chats = distinct(cells.iter().map(|cell| cell.workload.as_str()));
+    let of = |chat: &str| cells.iter().copied().filter(|cell| cell.workload == chat).collect::<Vec<&Cell>>();
+    chats.iter().filter_map(|chat| template_table(input, rows, &of(chat), chats.len() > 1)).collect()
+}
+
+fn template_table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], several: bool) -> Option<Table> {
+    let first = cells.first()?;
+    let place = present::describe(&first.axes);
     let mut body = Vec::new();
     for cell in cells {
         let time = rows.time(cell);
         let record = rows.push(cell, "template", "time", "ns", time.clone());
         let (status, error) = (record.status, record.error.clone());
-        let judged = compared.of_cell(cell);
+        let judged = input.judged(cell);
         if let Some(judged) = judged {
             rows.push_ratio(cell, "template", judged);
         }
@@ -331,10 +339,10 @@ pub(super) fn templates(input: &AnalysisInput, rows: &mut Rows, compared: &Compa
         });
     }
     Some(Table {
-        id: "engines-templates".to_owned(),
+        id: if several { format!("engines-templates-{}", present::slug(&first.axes)) } else { "engines-templates".to_owned() },
         title: format!("Chat template, {place}"),
         columns: vec![column("engine", false, 0), column("time a chat", true, 0), column("x transformers", true, 0)],
         rows: body,
-        notes: vec![format!("x transformers: times as fast, paired within runs. {}", rows.marks())],
+        notes: vec![format!("x transformers: times as fast, paired within runs. {}", input.marks())],
     })
 }

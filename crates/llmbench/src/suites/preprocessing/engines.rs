@@ -1,20 +1,23 @@
 //! 7 engines: which tokenizer and template engines are fastest on which text, and are they right?
 
-use llmbench_core::plan::{Cell, Plan, Timing};
-use llmbench_core::record::{Estimate, ExperimentResult, Figure, FigureKind, Finding, Record, Series, Status, Support};
+use llmbench_core::plan::{Cell, Timing};
+use llmbench_core::record::{Estimate, Figure, FigureKind, Finding, Series, Status, Support};
 use llmbench_core::workload::WorkloadSpec;
 
 use benchstats::verdict::Verdict;
 
 use super::engine_cells::{Drafts, STATES};
 use super::exponent::{self, Growth, QUADRATIC, SUPERLINEAR};
-use super::rows::{self, Judged, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::judged::Judged;
+use crate::suites::house::rows::Rows;
 use super::stacks::{self, NATIVE_ENCODE};
 use super::{engine_tables as tables, stacks::TRANSFORMERS};
 use crate::format;
 use crate::suites::present::{self, distinct, finding, number, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct Engines;
@@ -32,41 +35,42 @@ impl Experiment for Engines {
         Drafts::new(context, settings)?.cells()
     }
 
-    /// Every engine against the stable tokenizers crate, or transformers' template, on the same text in the same state.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && is_loop(cell)).collect();
-        let pair = |cell: &&Cell| {
-            let baseline = baseline(&cells, cell)?;
-            (baseline.id != cell.id).then(|| (cell.id.clone(), baseline.id.clone()))
-        };
-        cells.iter().filter_map(pair).collect()
+    /// It compares across texts: kinds and sizes stand beside each other, and an exponent is fitted over sizes.
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["kind", "bytes", "threads", "tokens", "turns", "workload"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let compared = Compared::of(input, &rows);
-        result.findings = fastest_findings(input, &rows, &compared);
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.findings.push(ids_finding(input));
-        result.findings.extend(growth_findings(input, &compared.growths));
+    /// Every engine against the stable tokenizers crate, or transformers' template, on the same text. A kind of text is a family of its own,
+    /// and so are the templates.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let pair = |cell: &&Cell| {
+            let baseline = baseline(cells, cell)?;
+            let family = if cell.op.name == "template" { "template" } else { word(&cell.axes, "kind") };
+            let comparison = Comparison::new(&cell.id, &baseline.id, Quantity::CALL_TIME).in_family(family);
+            (baseline.id != cell.id).then_some(comparison)
+        };
+        let compared = |cell: &&&Cell| is_warm(cell) || (is_loop(cell) && cell.op.name == "template");
+        cells.iter().filter(compared).filter_map(pair).collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let compared = Compared::of(input, rows);
+        let mut said = Said { findings: fastest_findings(input, rows, &compared), ..Said::default() };
+        said.findings.push(ids_finding(input));
+        said.findings.extend(growth_findings(input, &compared.growths));
         for kind in &compared.kinds {
-            result.tables.extend(tables::throughput(input, &mut rows, &compared, kind));
+            said.tables.extend(tables::throughput(input, rows, &compared, kind));
         }
-        result.tables.extend(tables::growth(&mut rows, &compared));
-        result.tables.extend(tables::states(input, &mut rows));
-        result.tables.extend(tables::threads(input, &mut rows));
-        result.tables.extend(tables::loads(input, &mut rows));
-        result.tables.extend(tables::templates(input, &mut rows, &compared));
-        result.figures =
-            [ratio_figure(input, &compared), kind_figure(&rows, &compared)].into_iter().flatten().collect();
+        said.tables.extend(tables::growth(rows, &compared));
+        said.tables.extend(tables::states(input, rows));
+        said.tables.extend(tables::threads(input, rows));
+        said.tables.extend(tables::loads(input, rows));
+        said.tables.extend(tables::templates(input, rows));
+        said.figures = [ratio_figure(input, &compared), kind_figure(rows, &compared)].into_iter().flatten().collect();
         let headlines: Vec<&Cell> =
             compared.warm.iter().copied().filter(|cell| word(&cell.axes, "kind") == STATES).collect();
-        result.warnings = rows.warnings(&headlines);
-        (result, rows.records)
+        said.warnings = rows.autocorrelated(&headlines);
+        said
     }
 }
 
@@ -75,35 +79,22 @@ pub(super) struct Compared<'a> {
     pub(super) warm: Vec<&'a Cell>,
     /// Kinds of text, in the order of the plan.
     pub(super) kinds: Vec<String>,
-    /// Against the baseline of each point; a kind of text is a family of its own.
-    pub(super) judged: Vec<Judged>,
     pub(super) growths: Vec<Growth<'a>>,
 }
 
 impl<'a> Compared<'a> {
-    fn of(input: &'a AnalysisInput, rows: &Rows) -> Self {
+    fn of(input: &AnalysisInput<'a>, rows: &Rows) -> Self {
         let warm: Vec<&Cell> = input.cells().filter(|cell| is_warm(cell)).collect();
         let kinds = distinct(warm.iter().map(|cell| word(&cell.axes, "kind").to_owned()));
-        let pairs = |cells: &[&Cell]| -> Vec<(String, String)> {
-            cells
-                .iter()
-                .filter_map(|cell| Some((cell.id.clone(), baseline(cells, cell)?.id.clone())))
-                .filter(|(row, baseline)| row != baseline)
-                .collect()
-        };
-        let mut judged = Vec::new();
         let mut growths = Vec::new();
         for kind in &kinds {
             let of_kind: Vec<&Cell> = warm.iter().copied().filter(|cell| word(&cell.axes, "kind") == kind).collect();
-            judged.extend(rows.judge(&pairs(&of_kind)));
             for path in distinct(of_kind.iter().map(|cell| path(cell))) {
                 let cells: Vec<&Cell> = of_kind.iter().copied().filter(|cell| self::path(cell) == path).collect();
                 growths.extend(exponent::growth(input, rows, &cells).filter(|growth| growth.sizes > 1));
             }
         }
-        let templates: Vec<&Cell> = input.cells().filter(|cell| is_loop(cell) && cell.op.name == "template").collect();
-        judged.extend(rows.judge(&pairs(&templates)));
-        Self { warm, kinds, judged, growths }
+        Self { warm, kinds, growths }
     }
 
     /// The cells of a kind of text at its largest size.
@@ -111,11 +102,6 @@ impl<'a> Compared<'a> {
         let of_kind = || self.warm.iter().copied().filter(|cell| word(&cell.axes, "kind") == kind);
         let most = of_kind().map(|cell| number(&cell.axes, "bytes")).max();
         of_kind().filter(|cell| Some(number(&cell.axes, "bytes")) == most).collect()
-    }
-
-    /// The comparison of a cell with its baseline.
-    pub(super) fn of_cell(&self, cell: &Cell) -> Option<&Judged> {
-        self.judged.iter().find(|judged| judged.row == cell.id)
     }
 }
 
@@ -163,7 +149,7 @@ fn fastest_findings(input: &AnalysisInput, rows: &Rows, compared: &Compared) -> 
     let podium = |cells: Vec<&'_ Cell>| {
         let mut timed: Vec<(&Cell, Estimate)> = cells
             .into_iter()
-            .filter(|cell| rows.rankable(&cell.id))
+            .filter(|cell| rows.rankable(cell))
             .filter_map(|cell| Some((input.cells().find(|other| other.id == cell.id)?, rows.time(cell)?)))
             .collect();
         timed.sort_by(|a, b| a.1.point.total_cmp(&b.1.point));
@@ -182,17 +168,17 @@ fn fastest_findings(input: &AnalysisInput, rows: &Rows, compared: &Compared) -> 
             podiums.push((place, podium(cells)));
         }
     }
-    let pairs: Vec<(String, String)> = podiums
+    let pair = |(second, first): (&Cell, &Cell)| Comparison::new(&second.id, &first.id, Quantity::CALL_TIME);
+    let pairs: Vec<Comparison> = podiums
         .iter()
-        .filter_map(|(_, podium)| Some((podium.get(1)?.0.id.clone(), podium.first()?.0.id.clone())))
+        .filter_map(|(_, podium)| Some(pair((podium.get(1)?.0, podium.first()?.0))))
         .collect();
-    let judged = rows.judge(&pairs);
-    podiums.iter().filter_map(|(place, podium)| fastest(input, compared, place, podium, &judged)).collect()
+    let judged = input.judge(&pairs);
+    podiums.iter().filter_map(|(place, podium)| fastest(input, place, podium, &judged)).collect()
 }
 
 fn fastest(
     input: &AnalysisInput,
-    compared: &Compared,
     place: &str,
     podium: &[(&Cell, Estimate)],
     judged: &[Judged],
@@ -202,9 +188,9 @@ fn fastest(
         format!("{} a call", format::duration_ci(time))
     } else {
         let bytes = number(&first.axes, "bytes") as f64;
-        format::quantity_ci(&rows::inverse_of(bytes * 1e3, time), "MB/s")
+        format::quantity_ci(&estimate::inverse_of(bytes * 1e3, time), "MB/s")
     };
-    let over = compared.of_cell(first).map_or(String::new(), |judged| {
+    let over = input.judged(first).map_or(String::new(), |judged| {
         let of = if first.op.name == "template" { "transformers" } else { "hf-tokenizers.encode in Rust" };
         format!(", {} as fast as {of}", format::ratio_ci(&judged.speedup()))
     });
@@ -310,7 +296,7 @@ fn ratio_figure(input: &AnalysisInput, compared: &Compared) -> Option<Figure> {
     let cells = compared.largest(STATES);
     let place = describe(cells.first()?);
     let mut judged: Vec<(&Cell, &Judged)> =
-        cells.into_iter().filter_map(|cell| Some((cell, compared.of_cell(cell)?))).collect();
+        cells.into_iter().filter_map(|cell| Some((cell, input.judged(cell)?))).collect();
     judged.sort_by(|(_, a), (_, b)| b.speedup().point.total_cmp(&a.speedup().point));
     let points = judged.iter().enumerate().map(|(x, (_, judged))| present::point(x as f64, &judged.speedup(), 1.0));
     (!judged.is_empty()).then(|| Figure {
@@ -332,8 +318,8 @@ fn kind_figure(rows: &Rows, compared: &Compared) -> Option<Figure> {
     let mut series: Vec<Series> = Vec::new();
     for (x, kind) in compared.kinds.iter().enumerate() {
         for cell in compared.largest(kind).into_iter().filter(|cell| cell.subject == "native") {
-            let Some(time) = rows.time(cell).filter(|_| rows.rankable(&cell.id)) else { continue };
-            let rate = rows::inverse_of(number(&cell.axes, "bytes") as f64 * 1e3, &time);
+            let Some(time) = rows.time(cell).filter(|_| rows.rankable(cell)) else { continue };
+            let rate = estimate::inverse_of(number(&cell.axes, "bytes") as f64 * 1e3, &time);
             let (name, point) =
                 (stacks::label(&cell.op.engine, &cell.op.call_path), present::point(x as f64, &rate, 1.0));
             match series.iter_mut().find(|series| series.name == name) {

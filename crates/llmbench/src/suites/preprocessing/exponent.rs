@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use llmbench_core::plan::Cell;
 use llmbench_core::record::Estimate;
 
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use crate::suites::AnalysisInput;
 use crate::suites::present::number;
 
@@ -49,7 +50,7 @@ pub(super) fn growth<'a>(input: &AnalysisInput, rows: &Rows, cells: &[&'a Cell])
                 slope(&cells.iter().map(point).collect::<Option<Vec<(f64, f64)>>>()?)
             })
             .collect();
-        rows::linear_estimate(&slopes, samples).map(|estimate| Estimate { method: "log-log-t".to_owned(), ..estimate })
+        estimate::linear_estimate(&slopes, samples).map(|estimate| Estimate { method: "log-log-t".to_owned(), ..estimate })
     };
     let exponent = over(&cells)?;
     let last = if cells.len() > 2 { over(&cells[cells.len() - 2..]) } else { None };

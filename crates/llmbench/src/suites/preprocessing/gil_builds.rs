@@ -3,7 +3,8 @@
 use llmbench_core::record::{Estimate, Row, Status, Table};
 
 use super::gil_curve::Curve;
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use crate::suites::AnalysisInput;
 use crate::suites::present::{self, column, text};
 
@@ -25,11 +26,11 @@ pub(super) fn build_table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curv
                 {
                     let ratio = own
                         .zip(base)
-                        .filter(|(own, base)| rows.rankable(&own.id) && rows.rankable(&base.id))
+                        .filter(|(own, base)| rows.rankable(own) && rows.rankable(base))
                         .and_then(|(own, base)| {
                             // Throughput over the GIL build's.
-                            let ratios = rows::values(&input.measurements.ratios(&base.id, &own.id));
-                            let estimate = rows::log_estimate(&ratios, rows.samples(&own.id))?;
+                            let ratios = estimate::values(&input.measurements.ratios(&base.id, &own.id));
+                            let estimate = estimate::log_estimate(&ratios, rows.samples(&own.id))?;
                             let estimate = Estimate { method: "paired-log-t".to_owned(), ..estimate };
                             let record = rows.push(own, &own.op.name, "over_gil_build", "1", Some(estimate.clone()));
                             record.baseline_cell_id = Some(base.id.clone());

@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use llmbench_core::plan::{Cell, Op, Plan, Timing};
-use llmbench_core::record::{ExperimentResult, Finding, Record, Support};
+use llmbench_core::plan::{Cell, Op, Timing};
+use llmbench_core::record::{Finding, Support};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::{Value, json};
 
-use super::cells::{self, Draft};
+use crate::suites::house::cells::{self, Draft};
 use super::gil_builds::build_table;
 use super::gil_curve::{Curve, OBJECTS, curves, hold_of, is_window, same_path, serial_table};
 use super::gil_hold::{AGREE, Hold, TRUTHS, hold_figure, hold_table, holds};
 use super::gil_victim::{DEFAULT_SWITCH_US, PLACES, victim_figure, victim_findings, victim_table, victims};
 use super::gil_wait;
-use super::rows::Rows;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::rows::Rows;
 use super::stacks::{self, CallPath};
 use crate::format;
-use crate::suites::present::{self, Axes, finding, word};
+use crate::suites::present::{Axes, finding, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// Call paths whose effect on a victim is measured: one that holds the GIL all the time, one that does so in one long call, one that
 /// gives it back.
@@ -59,6 +60,7 @@ impl Experiment for GilCost {
     fn cells(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<Cell>, String> {
         let mut cells: Vec<Cell> = Vec::new();
         for (axes, workload) in &cells::points(context, settings)? {
+            let before = cells.len();
             let point = Point { context, settings, axes, workload };
             let pythons: Vec<&PlannedSubject> =
                 context.subjects.iter().chain(&context.variants).filter(|subject| subject.kind == "python").collect();
@@ -66,56 +68,43 @@ impl Experiment for GilCost {
             for subject in pythons {
                 cells.extend(point.holds(subject));
                 cells.extend(point.victims(subject)?);
-                cells.extend(point.windows(subject)?);
+                let windows = point.windows(subject)?;
+                let is_first = cells[before..].iter().all(|cell: &Cell| cell.twin_of.is_none());
+                let baseline = windows.first().filter(|_| is_first).map(cells::twin);
+                cells.extend(baseline.into_iter().chain(windows));
             }
-        }
-        if let Some(index) =
-            cells.iter().position(|cell| matches!(cell.timing, Timing::Window { .. }) && cell.subject != "native")
-        {
-            let twin = cells::twin(&cells[index]);
-            cells.push(twin);
         }
         Ok(cells)
     }
 
-    /// Speed-ups over one thread.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let windows: Vec<&Cell> = plan
-            .cells
-            .iter()
-            .filter(|cell| cell.experiment == self.name() && is_window(cell) && cell.twin_of.is_none())
-            .collect();
-        windows
-            .iter()
-            .filter(|cell| cell.op.threads > 1)
-            .filter_map(|cell| {
-                let one = windows.iter().find(|one| one.op.threads == 1 && same_path(one, cell))?;
-                Some((cell.id.clone(), one.id.clone()))
-            })
-            .collect()
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["threads", "objects", "where", "victim", "workers", "switch_us"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let holds = holds(input, &rows);
-        let curves = curves(input, &rows);
+    /// Speed-ups over one thread.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let windows: Vec<&&Cell> = cells.iter().filter(|cell| is_window(cell)).collect();
+        let pair = |cell: &&&Cell| {
+            let one = windows.iter().find(|one| one.op.threads == 1 && same_path(one, cell))?;
+            Some(Comparison::new(&cell.id, &one.id, Quantity::CALL_TIME))
+        };
+        windows.iter().filter(|cell| cell.op.threads > 1).filter_map(pair).collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let holds = holds(input, rows);
+        let curves = curves(input, rows);
         let victims = victims(input);
-        result.tables.push(hold_table(&mut rows, &holds));
-        result.tables.push(serial_table(&mut rows, &holds, &curves));
-        result.tables.push(victim_table(&mut rows, &victims));
-        result.tables.extend(build_table(input, &mut rows, &curves));
         let waits = gil_wait::waits(input, &holds);
-        result.tables.extend(gil_wait::table(&mut rows, input, &waits));
-        result.findings = findings(input, &holds, &curves);
-        result.findings.extend(victim_findings(input, &victims));
-        result.findings.extend(gil_wait::finding(input, &waits));
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.figures = [hold_figure(&holds), victim_figure(&victims)].into_iter().flatten().collect();
-        result.warnings = warnings(input, &holds);
-        (result, rows.records)
+        let mut tables =
+            vec![hold_table(rows, &holds), serial_table(rows, &holds, &curves), victim_table(rows, &victims)];
+        tables.extend(build_table(input, rows, &curves));
+        tables.extend(gil_wait::table(rows, input, &waits));
+        let mut findings = findings(input, &holds, &curves);
+        findings.extend(victim_findings(input, &victims));
+        findings.extend(gil_wait::finding(input, &waits));
+        let figures = [hold_figure(&holds), victim_figure(&victims)].into_iter().flatten().collect();
+        Said { findings, tables, figures, warnings: warnings(input, &holds) }
     }
 }
 
@@ -144,6 +133,7 @@ impl Point<'_> {
             strategy: "threads",
             axes,
             workload: self.workload,
+            output: Some(stacks::output),
             reference: false,
             beside,
             varied: &["threads", "objects", "where", "victim", "workers", "switch_us"],

@@ -5,7 +5,8 @@ use llmbench_core::plan::{Cell, Timing};
 use llmbench_core::record::{Estimate, Row, Table};
 
 use super::gil_hold::Hold;
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use super::stacks;
 use crate::format;
 use crate::suites::AnalysisInput;
@@ -45,16 +46,16 @@ pub(super) fn curves<'a>(input: &'a AnalysisInput, rows: &Rows) -> Vec<Curve<'a>
                     && cores > 1
                     && same_path(cell, one)
             });
-            let usable = at_cores.filter(|cell| rows.rankable(&cell.id) && rows.rankable(&one.id));
+            let usable = at_cores.filter(|cell| rows.rankable(cell) && rows.rankable(one));
             let speedup = usable.and_then(|cell| {
                 let ratios = input.measurements.ratios(&one.id, &cell.id);
-                let estimate = rows::log_estimate(&rows::values(&ratios), rows.samples(&cell.id))?;
+                let estimate = estimate::log_estimate(&estimate::values(&ratios), rows.samples(&cell.id))?;
                 Some(Estimate { method: "paired-log-t".to_owned(), ..estimate })
             });
             let serial = speedup.as_ref().and_then(|speedup| {
-                let interval = rows::interval(speedup)?;
+                let interval = estimate::interval(speedup)?;
                 let fraction = scaling::karp_flatt(&interval, cores).ok()?;
-                Some(rows::estimate(&fraction, "karp-flatt", speedup.runs as usize, speedup.samples))
+                Some(estimate::estimate(&fraction, "karp-flatt", speedup.runs as usize, speedup.samples))
             });
             let own = if one.op.params.contains_key(OBJECTS) { ", own objects" } else { "" };
             let label = format!("{}{own}", stacks::label(&one.op.engine, &one.op.call_path));

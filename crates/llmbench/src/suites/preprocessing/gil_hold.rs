@@ -3,7 +3,8 @@
 use llmbench_core::plan::Cell;
 use llmbench_core::record::{Estimate, Figure, FigureKind, Row, Series, Table};
 
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use super::stacks;
 use crate::format;
 use crate::suites::AnalysisInput;
@@ -47,14 +48,14 @@ pub(super) fn holds<'a>(input: &'a AnalysisInput, rows: &Rows) -> Vec<Hold<'a>> 
             .iter()
             .filter_map(|(run, above)| below.get(run).filter(|below| **below > 0.0).map(|below| above / below))
             .collect();
-        rows::linear_estimate(&shares, rows.samples(&cell.id))
+        estimate::linear_estimate(&shares, rows.samples(&cell.id))
     };
     input
         .cells()
         .filter(|cell| cell.op.name == "hold")
         .map(|cell| {
-            let calls = rows::values(&stage(cell, "calls"));
-            let alone = rows::values(&stage(cell, "call_alone_ns"));
+            let calls = estimate::values(&stage(cell, "calls"));
+            let alone = estimate::values(&stage(cell, "call_alone_ns"));
             let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
             Hold {
                 cell,

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use benchstats::Interval;
 use benchstats::scaling::{self, Scaling};
-use llmbench_core::plan::{Cell, Plan, Timing};
+use llmbench_core::plan::{Cell, Timing};
 use llmbench_core::record::{
-    Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Status, Support, Table,
+    Estimate, Figure, FigureKind, Finding, Point, Row, Series, Status, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
-use super::cells::{self, Draft};
-use super::rows::{self, Rows};
+use crate::suites::house::cells::{self, Draft};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use super::stacks;
 use crate::format;
-use crate::suites::present::{self, Axes, column, finding, number, text};
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::present::{self, Axes, column, finding, text};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct GilScaling;
@@ -55,12 +57,14 @@ impl Experiment for GilScaling {
                                 strategy: "threads",
                                 axes,
                                 workload,
+                                output: Some(stacks::output),
                                 reference: path.reference,
                                 beside: path.op.to_owned(),
                                 varied: &["threads"],
                             },
                         );
-                        if context.baseline() == Some(subject) && cells.iter().all(|cell| cell.twin_of.is_none()) {
+                        let has_twin = |other: &Cell| other.twin_of.is_some() && other.workload == workload.id;
+                        if context.baseline() == Some(subject) && !cells.iter().any(has_twin) {
                             cells.push(cells::twin(&cell));
                         }
                         cells.push(cell);
@@ -71,43 +75,35 @@ impl Experiment for GilScaling {
         Ok(cells)
     }
 
-    /// Every thread count against one thread of the same call path.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
-        cells
-            .iter()
-            .filter(|cell| cell.op.threads > 1)
-            .filter_map(|cell| {
-                let one = cells.iter().find(|one| one.op.threads == 1 && same_path(one, cell))?;
-                Some((cell.id.clone(), one.id.clone()))
-            })
-            .collect()
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["threads"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let curves = curves(input, &rows);
-        result.findings = curves
-            .iter()
-            .filter(|curve| curve.kind == "python")
-            .filter_map(|curve| curve_finding(input, curve))
-            .collect();
-        result.findings.splice(0..0, summary_finding(input, &curves));
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.tables = vec![table(input, &mut rows, &curves)];
-        result.figures = ["template", "tokenize"].iter().filter_map(|op| figure(input, &curves, op)).collect();
-        result.warnings = rows.warnings(&input.cells().filter(|cell| cell.op.threads == 1).collect::<Vec<_>>());
-        if input.effective_cores() < 2 {
-            result.warnings.push(
-                "One effective core: nothing can be said about scaling here; run on a machine with more cores."
-                    .to_owned(),
-            );
-        }
-        (result, rows.records)
+    /// Every thread count against one thread of the same call path.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let pair = |cell: &&Cell| {
+            let one = cells.iter().find(|one| one.op.threads == 1 && same_path(one, cell))?;
+            Some(Comparison::new(&cell.id, &one.id, Quantity::CALL_TIME))
+        };
+        cells.iter().filter(|cell| cell.op.threads > 1).filter_map(pair).collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let curves = curves(input, rows);
+        let mut said = Said { findings: summary_finding(input, &curves).into_iter().collect(), ..Said::default() };
+        let python = curves.iter().filter(|curve| curve.kind == "python");
+        said.findings.extend(python.filter_map(|curve| curve_finding(input, curve)));
+        said.tables = vec![table(input, rows, &curves)];
+        said.figures = ["template", "tokenize"].iter().filter_map(|op| figure(input, &curves, op)).collect();
+        let own = input.own_cells();
+        said.warnings = rows.autocorrelated(&own.into_iter().filter(|cell| cell.op.threads == 1).collect::<Vec<_>>());
+        said
+    }
+
+    fn across(&self, input: &AnalysisInput, _: &mut Rows) -> Said {
+        let lonely = "One effective core: nothing can be said about scaling here; run on a machine with more cores.";
+        let warnings = if input.effective_cores() < 2 { vec![lonely.to_owned()] } else { Vec::new() };
+        Said { warnings, ..Said::default() }
     }
 }
 
@@ -152,34 +148,29 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
             .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && cell.op.threads == 1)
             .collect();
         for one in ones {
-            let kind = input
-                .plan
-                .subjects
-                .iter()
-                .find(|spec| spec.id == subject)
-                .map_or(String::new(), |spec| spec.kind.clone());
+            let kind = input.kind(&subject).to_owned();
             let cells: Vec<Cell> =
                 input.cells().filter(|cell| cell.twin_of.is_none() && same_path(cell, one)).cloned().collect();
             let speedup_values = |threads: u32| speedup_by_run(input, rows, &cells, threads);
             let mut speedups = BTreeMap::new();
             for cell in &cells {
-                let values = rows::values(&speedup_values(cell.op.threads));
-                if let Some(estimate) = rows::log_estimate(&values, rows.samples(&cell.id)) {
+                let values = estimate::values(&speedup_values(cell.op.threads));
+                if let Some(estimate) = estimate::log_estimate(&values, rows.samples(&cell.id)) {
                     speedups.insert(cell.op.threads, Estimate { method: "paired-log-t".to_owned(), ..estimate });
                 }
             }
             let samples = rows.samples(&one.id);
             let over_control = control(input, one).and_then(|control| {
                 let of_control = speedup_by_run(input, rows, &control, cores);
-                rows::ratio_estimate(&speedup_values(cores), &of_control, samples)
+                estimate::ratio_estimate(&speedup_values(cores), &of_control, samples)
             });
-            let at_cores = speedups.get(&cores).filter(|_| cores > 1 && rows.rankable(&one.id));
+            let at_cores = speedups.get(&cores).filter(|_| cores > 1 && rows.rankable(one));
             let verdict = at_cores
-                .and_then(interval)
-                .map(|s| scaling::judge_scaling(&s, over_control.as_ref().and_then(interval).as_ref()));
+                .and_then(estimate::interval)
+                .map(|s| scaling::judge_scaling(&s, over_control.as_ref().and_then(estimate::interval).as_ref()));
             let serial_fraction =
-                at_cores.and_then(interval).and_then(|s| scaling::karp_flatt(&s, cores).ok()).map(|fraction| {
-                    rows::estimate(&fraction, "karp-flatt", rows::values(&speedup_values(cores)).len(), samples)
+                at_cores.and_then(estimate::interval).and_then(|s| scaling::karp_flatt(&s, cores).ok()).map(|fraction| {
+                    estimate::estimate(&fraction, "karp-flatt", estimate::values(&speedup_values(cores)).len(), samples)
                 });
             curves.push(Curve {
                 kind,
@@ -190,7 +181,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
                 is_control: is_control(one),
                 verdict,
                 serial_fraction,
-                status: input.measurements.status(&one.id),
+                status: status::of(input.measurements, one),
                 error: input.error(&one.id),
                 cells,
             });
@@ -201,7 +192,7 @@ fn curves(input: &AnalysisInput, rows: &Rows) -> Vec<Curve> {
 
 /// rate(n)/rate(1) in each run, paired round by round.
 fn speedup_by_run(input: &AnalysisInput, rows: &Rows, cells: &[Cell], threads: u32) -> BTreeMap<u32, f64> {
-    let at = |threads: u32| cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(&cell.id));
+    let at = |threads: u32| cells.iter().find(|cell| cell.op.threads == threads && rows.rankable(cell));
     let (Some(one), Some(many)) = (at(1), at(threads)) else { return BTreeMap::new() };
     input.measurements.ratios(&one.id, &many.id)
 }
@@ -226,10 +217,6 @@ fn control_path(op: &str) -> Option<(&'static str, &'static str)> {
         "tokenize" => Some((stacks::NATIVE.tokenize.engine, stacks::NATIVE.tokenize.call_path)),
         _ => None,
     }
-}
-
-fn interval(estimate: &Estimate) -> Option<Interval> {
-    Some(Interval { point: estimate.point, lower: estimate.lower?, upper: estimate.upper?, level: estimate.level })
 }
 
 fn curve_finding(input: &AnalysisInput, curve: &Curve) -> Option<Finding> {
@@ -300,7 +287,7 @@ fn table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curve]) -> Table {
     let mut body = Vec::new();
     for curve in curves {
         for cell in &curve.cells {
-            let rate = rows.time(cell).map(|time| rows::inverse_of(1e9, &time));
+            let rate = rows.time(cell).map(|time| estimate::inverse_of(1e9, &time));
             rows.push(cell, &curve.op, "throughput", "calls/s", rate);
             if let Some(speedup) = curve.speedups.get(&cell.op.threads).filter(|_| cell.op.threads > 1) {
                 let one = curve.cells.iter().find(|cell| cell.op.threads == 1).map(|cell| cell.id.clone());
@@ -318,7 +305,7 @@ fn table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curve]) -> Table {
             }
         }
         let one = curve.cells.iter().find(|cell| cell.op.threads == 1);
-        let rate = one.and_then(|cell| rows.time(cell)).map(|time| rows::inverse_of(1e9, &time));
+        let rate = one.and_then(|cell| rows.time(cell)).map(|time| estimate::inverse_of(1e9, &time));
         let mut values = vec![
             text(curve.label.clone()),
             present::figure(rate.as_ref(), |rate| format::significant(rate.point, 3), curve.error.as_deref()),
@@ -337,10 +324,9 @@ fn table(input: &AnalysisInput, rows: &mut Rows, curves: &[Curve]) -> Table {
     let mut columns = vec![column("call path", false, 0), column("calls/s at 1", true, 0)];
     columns.extend(more.iter().map(|threads| column(&format!("{threads} thr."), true, u8::from(*threads != cores))));
     columns.extend([column("scales?", false, 0), column("serial fraction", true, 2), column("S/control", true, 1)]);
-    let point = input.cells().next().map(|cell| present::describe(&cell.axes)).unwrap_or_default();
     Table {
         id: "gil-scaling".to_owned(),
-        title: format!("Speed-up over threads, {point}, {cores} effective cores"),
+        title: format!("Speed-up over threads on {cores} effective cores"),
         columns,
         rows: body,
         notes: vec![
@@ -382,8 +368,7 @@ fn figure(input: &AnalysisInput, curves: &[Curve], op: &str) -> Option<Figure> {
         y: present::axis("speed-up over one thread (times)", false),
         series,
         caption: format!(
-            "Paired within runs, 95% intervals, {} tokens a request. {cores} effective cores; points beyond them are oversubscribed.",
-            format::count(input.cells().next().map_or(0, |cell| number(&cell.axes, "tokens")))
+            "Paired within runs, 95% intervals. {cores} effective cores; points beyond them are oversubscribed.",
         ),
     })
 }

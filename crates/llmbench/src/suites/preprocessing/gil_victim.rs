@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use llmbench_core::plan::Cell;
 use llmbench_core::record::{Estimate, Figure, FigureKind, Finding, Row, Series, Status, Support, Table};
 
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use super::stacks;
 use crate::format;
 use crate::suites::AnalysisInput;
@@ -39,7 +40,7 @@ impl Victim<'_> {
         let base = self.lag.get(base)?;
         let differences: Vec<f64> =
             self.lag.get(place)?.iter().filter_map(|(run, lag)| base.get(run).map(|base| lag - base)).collect();
-        rows::linear_estimate(&differences, differences.len() as u32)
+        estimate::linear_estimate(&differences, differences.len() as u32)
             .map(|estimate| Estimate { method: "paired-t".to_owned(), ..estimate })
     }
 
@@ -48,8 +49,8 @@ impl Victim<'_> {
     }
 
     fn at(&self, place: &str) -> Option<Estimate> {
-        let values = rows::values(self.lag.get(place)?);
-        rows::linear_estimate(&values, values.len() as u32)
+        let values = estimate::values(self.lag.get(place)?);
+        estimate::linear_estimate(&values, values.len() as u32)
     }
 }
 

@@ -11,7 +11,8 @@ use queuesim::pipeline::FrontEnd;
 use queuesim::{Arrivals, QueueError, Simulation, Window};
 
 use super::gil_hold::Hold;
-use super::rows::{self, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
 use crate::format;
 use crate::suites::AnalysisInput;
 use crate::suites::present::{column, finding as make, text};
@@ -112,7 +113,7 @@ pub(super) fn table(rows: &mut Rows, input: &AnalysisInput, waits: &[Wait]) -> O
     for wait in waits {
         if let Some(cell) = input.cells().find(|cell| cell.id == wait.cell_id) {
             let point = |value: f64| {
-                let mut estimate = rows::point_only(value, 1, REQUESTS as u32);
+                let mut estimate = estimate::point_only(value, 1, REQUESTS as u32);
                 estimate.method = "simulation".to_owned();
                 Some(estimate)
             };

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 
 use benchstats::gpu;
 use benchstats::verdict::Verdict;
-use llmbench_core::plan::{Cell, Plan, Timing};
+use llmbench_core::plan::{Cell, Timing};
 use llmbench_core::record::{
-    Estimate, ExperimentResult, Figure, FigureKind, Finding, Point, Record, Row, Series, Support, Table,
+    Estimate, Figure, FigureKind, Finding, Point as Mark, Row, Series, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
-use super::cells::{self, Draft};
-use super::rows::{self, Judged, Rows};
-use super::stacks::{STACKS, Stack};
+use crate::suites::house::cells::{self, Draft};
+use crate::suites::house::estimate;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::point::Point;
+use crate::suites::house::rows::Rows;
+use super::stacks::{self, STACKS, Stack};
 use crate::format;
-use crate::suites::present::{self, Axes, column, describe, finding, number, text, word};
+use crate::suites::present::{self, Axes, column, finding, number, text, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct GpuWait;
@@ -39,7 +42,7 @@ impl Experiment for GpuWait {
         for (axes, workload) in &cells::points(context, settings)? {
             for batch in settings.numbers("batch", context.cores)? {
                 for (subject, stack) in
-                    context.subjects.iter().flat_map(|subject| stacks(&subject.kind).map(move |stack| (subject, stack)))
+                    context.subjects.iter().flat_map(|subject| of_kind(&subject.kind).map(move |stack| (subject, stack)))
                 {
                     for mode in settings.words("mode") {
                         for threads in settings.numbers("threads", context.cores)? {
@@ -47,7 +50,6 @@ impl Experiment for GpuWait {
                             axes.insert("batch".to_owned(), Value::from(batch));
                             axes.insert("mode".to_owned(), Value::from(mode.as_str()));
                             axes.insert("threads".to_owned(), Value::from(threads));
-                            let first = cells.iter().all(|cell| cell.subject != subject.id);
                             let cell = cells::cell(
                                 settings,
                                 Draft {
@@ -57,12 +59,14 @@ impl Experiment for GpuWait {
                                     strategy: if subject.kind == "native" { "rayon" } else { "threads" },
                                     axes,
                                     workload,
-                                    reference: subject.kind == "native" && first,
+                                    output: Some(stacks::output),
+                                    // Of several the first of a workload and batch is.
+                                    reference: subject.kind == "native",
                                     beside: format!("{}/{}", subject.id, stack.name),
                                     varied: &["threads", "mode"],
                                 },
                             );
-                            if context.baseline() == Some(subject) && cells.iter().all(|cell| cell.twin_of.is_none()) {
+                            if context.baseline() == Some(subject) && is_first(&cells, &cell) {
                                 cells.push(cells::twin(&cell));
                             }
                             cells.push(cell);
@@ -74,46 +78,44 @@ impl Experiment for GpuWait {
         Ok(cells)
     }
 
-    /// Every point against one thread of the same subject and mode, and the modes and subjects at one thread.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
-        let mut pairs = Vec::new();
-        for cell in &cells {
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["threads", "mode"]
+    }
+
+    /// Every number of threads against the fewest of the same subject and mode.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let pair = |cell: &&Cell| {
             let baseline = cells.iter().find(|base| {
                 base.subject == cell.subject
                     && same_but(cell, base, &["threads"])
-                    && base.op.threads == least_threads(&cells)
-            });
-            pairs.extend(baseline.filter(|base| base.id != cell.id).map(|base| (cell.id.clone(), base.id.clone())));
-        }
-        pairs
+                    && base.op.threads == least_threads(cells)
+            })?;
+            (baseline.id != cell.id).then(|| Comparison::new(&cell.id, &baseline.id, Quantity::CALL_TIME))
+        };
+        cells.iter().filter_map(pair).collect()
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let judged = rows.judge(&self.comparisons(input.plan));
-        for subject in input.subjects() {
-            result.findings.extend(wait_finding(input, &rows, &judged, &subject));
-        }
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        for subject in input.subjects() {
-            result.findings.extend(barrier_finding(input, &rows, &subject));
-        }
-        result.findings.extend(idle_findings(input, &rows));
-        for subject in input.subjects() {
-            result.tables.push(table(input, &mut rows, &judged, &subject));
-        }
-        result.figures = [wait_figure(input, &rows), share_figure(input)].into_iter().flatten().collect();
-        result.warnings = rows.warnings(&input.cells().filter(|cell| cell.op.threads == 1).collect::<Vec<_>>());
-        (result, rows.records)
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let mut said = Said::default();
+        let subjects = input.subjects();
+        said.findings.extend(subjects.iter().filter_map(|subject| wait_finding(input, rows, subject)));
+        said.findings.extend(subjects.iter().filter_map(|subject| barrier_finding(input, rows, subject)));
+        said.findings.extend(idle_findings(input, rows));
+        said.tables.extend(subjects.iter().map(|subject| table(input, rows, subject)));
+        said.figures = [wait_figure(input, rows), share_figure(input)].into_iter().flatten().collect();
+        let own = input.own_cells();
+        said.warnings = rows.autocorrelated(&own.into_iter().filter(|cell| cell.op.threads == 1).collect::<Vec<_>>());
+        said
     }
 }
 
-fn stacks(kind: &str) -> impl Iterator<Item = &'static Stack> + use<'_> {
+/// Whether no cell of the subject stands at the point of this one yet.
+fn is_first(cells: &[Cell], cell: &Cell) -> bool {
+    let point = |cell: &Cell| Point::of(&cell.axes, GpuWait.compared_axes());
+    cells.iter().all(|other| other.subject != cell.subject || point(other) != point(cell))
+}
+
+fn of_kind(kind: &str) -> impl Iterator<Item = &'static Stack> + use<'_> {
     STACKS.iter().filter(move |stack| stack.kind == kind && stack.name != "lean")
 }
 
@@ -130,10 +132,10 @@ fn same_but(a: &Cell, b: &Cell, without: &[&str]) -> bool {
 }
 
 /// How long the batch takes at the best number of threads, and whether more threads than one shorten it.
-fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: &str) -> Option<Finding> {
+fn wait_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<Finding> {
     let cells: Vec<&Cell> = input
         .cells()
-        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id))
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(cell))
         .collect();
     let one = cells
         .iter()
@@ -141,14 +143,13 @@ fn wait_finding(input: &AnalysisInput, rows: &Rows, judged: &[Judged], subject: 
         .find(|cell| word(&cell.axes, "mode") == "requests")
         .or(cells.first())?;
     let alone = rows.time(one)?;
-    let batch = number(&one.axes, "batch");
     let cores = input.effective_cores();
     let at_cores = cells
         .iter()
         .filter(|cell| same_but(cell, one, &["threads"]) && cell.op.threads <= cores)
         .max_by_key(|cell| cell.op.threads)?;
-    let place = format!("{} ({subject}), batch of {batch} requests of {}", one.op.call_path, describe(&one.axes));
-    let Some(judged) = judged.iter().find(|judged| judged.row == at_cores.id) else {
+    let place = format!("{} ({subject}), {}", one.op.call_path, input.point.describe());
+    let Some(judged) = input.judged(at_cores) else {
         let sentence = format!("{place}: one thread has it ready after {}.", format::duration_ci(&alone));
         return Some(finding(
             input,
@@ -186,7 +187,7 @@ fn barrier_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<
     let cores = input.effective_cores();
     let cells: Vec<&Cell> = input
         .cells()
-        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id))
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(cell))
         .collect();
     let stages = cells
         .iter()
@@ -194,7 +195,10 @@ fn barrier_finding(input: &AnalysisInput, rows: &Rows, subject: &str) -> Option<
         .max_by_key(|cell| cell.op.threads)?;
     let requests =
         cells.iter().find(|cell| word(&cell.axes, "mode") == "requests" && same_but(cell, stages, &["mode"]))?;
-    let judged = rows.judge(&[(stages.id.clone(), requests.id.clone())]).into_iter().next()?;
+    let judged = input
+        .judge(&[Comparison::new(&stages.id, &requests.id, Quantity::CALL_TIME)])
+        .into_iter()
+        .next()?;
     let (support, verb) = match judged.verdict {
         Verdict::Slower => (Support::Supported, "lengthen the wait"),
         Verdict::Faster => (Support::NotSupported, "shorten the wait"),
@@ -222,7 +226,7 @@ fn idle_findings(input: &AnalysisInput, rows: &Rows) -> Vec<Finding> {
     for subject in input.subjects() {
         let best = input
             .cells()
-            .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(&cell.id))
+            .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && rows.rankable(cell))
             .filter_map(|cell| rows.time(cell).map(|time| (cell, time.point)))
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((cell, _)) = best else { continue };
@@ -259,12 +263,12 @@ fn idle(input: &AnalysisInput, rows: &Rows, cell: &Cell, step_ms: f64) -> (Optio
         input.sample_times(&cell.id).values().filter_map(|times| gpu::idle(times, step_ms * 1e6).ok()).collect();
     let samples = rows.samples(&cell.id);
     let of = |fraction: fn(&gpu::Idle) -> f64| {
-        rows::linear_estimate(&runs.iter().map(fraction).collect::<Vec<_>>(), samples)
+        estimate::linear_estimate(&runs.iter().map(fraction).collect::<Vec<_>>(), samples)
     };
     (of(|idle| idle.serial), of(|idle| idle.overlapped))
 }
 
-fn table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &str) -> Table {
+fn table(input: &AnalysisInput, rows: &mut Rows, subject: &str) -> Table {
     let requests = input.settings.param("requests").unwrap_or(0.0);
     let step_ms = input.settings.param("gpu_step_ms");
     let cells: Vec<Cell> =
@@ -273,8 +277,8 @@ fn table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &st
     for cell in &cells {
         let batch = number(&cell.axes, "batch") as f64;
         let time = rows.time(cell);
-        let rate = time.as_ref().map(|time| rows::inverse_of(batch * 1e9, time));
-        let whole = time.as_ref().map(|time| rows::scaled(time, requests / batch));
+        let rate = time.as_ref().map(|time| estimate::inverse_of(batch * 1e9, time));
+        let whole = time.as_ref().map(|time| estimate::scaled(time, requests / batch));
         let record = rows.push(cell, "batch", "batch_ready", "ns", time.clone());
         let (status, error) = (record.status, record.error.clone());
         if let (Some(rate), Some(whole)) = (&rate, &whole) {
@@ -282,10 +286,10 @@ fn table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &st
             rows.push(cell, "batch", "time_for_requests", "ns", Some(whole.clone()));
         }
         for (stage, share) in shares(input, cell) {
-            let estimate = rows::linear_estimate(&share, rows.samples(&cell.id));
+            let estimate = estimate::linear_estimate(&share, rows.samples(&cell.id));
             rows.push(cell, stage, "share", "1", estimate);
         }
-        let judgement = judged.iter().find(|judged| judged.row == cell.id);
+        let judgement = input.judged(cell);
         if let Some(judged) = judgement {
             rows.push_ratio(cell, "batch", judged);
         }
@@ -320,15 +324,13 @@ fn table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &st
         columns.push(column(&format!("GPU idle, {step_ms} ms"), true, 0));
         columns.push(column("overlapped", true, 0));
     }
-    let point = cells.first().map(|cell| describe(&cell.axes)).unwrap_or_default();
-    let batch = cells.first().map_or(0, |cell| number(&cell.axes, "batch"));
     Table {
         id: format!("gpu-wait-{subject}"),
-        title: format!("Batches of {batch} requests of {point}, {}", input.subject_title(subject)),
+        title: format!("A batch made ready, {}", input.subject_title(subject)),
         columns,
         rows: body,
         notes: vec![
-            format!("speed-up: over one thread of the same mode, paired within runs. {}", rows.marks()),
+            format!("speed-up: over one thread of the same mode, paired within runs. {}", input.marks()),
             "tpl/tok/col: shares of template, tokenize and collate in percent; by wall time in mode stages, by the calls' summed time in mode requests."
                 .to_owned(),
         ],
@@ -411,7 +413,7 @@ fn share_figure(input: &AnalysisInput) -> Option<Figure> {
             points: cells
                 .iter()
                 .enumerate()
-                .map(|(index, cell)| Point {
+                .map(|(index, cell)| Mark {
                     x: index as f64,
                     y: mean(&shares(input, cell)[stage].1),
                     lower: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use benchstats::fit;
 use llmbench_core::record::Estimate;
 
-use super::rows::{self, LEVEL};
+use crate::suites::house::estimate::{self, LEVEL};
 use crate::format;
 
 /// At this level the lack-of-fit test rejects the straight line.
@@ -40,7 +40,7 @@ pub fn fit(observations: &[(u64, u64, &BTreeMap<u32, f64>)], samples: u32) -> Op
     let weights = fit::relative_weights(&means).ok()?;
     let straight = across(observations, &runs, &line, &weights)?;
     let bent = across(observations, &runs, &curve, &weights);
-    let estimate = |interval: &benchstats::Interval| rows::estimate(interval, "wls-t", runs.len(), samples);
+    let estimate = |interval: &benchstats::Interval| estimate::estimate(interval, "wls-t", runs.len(), samples);
     Some(Fit {
         per_request: estimate(&straight[0]),
         per_message: estimate(&straight[1]),

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use llmbench_core::plan::{Cell, Plan};
+use llmbench_core::plan::Cell;
 use llmbench_core::record::{
-    ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
+    Figure, FigureKind, Finding, Row, Series, Status, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 
-use super::cells;
+use crate::suites::house::cells;
 use super::history_fit::{self, Fit};
-use super::rows::{self, Judged, Rows};
+use crate::suites::house::estimate;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::floor::Floor;
+use crate::suites::house::rows::Rows;
 use super::stacks::{self, CallPath, STACKS, Stack};
 use crate::format;
 use crate::suites::present::{self, column, finding, number, text};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct HistoryTax;
@@ -44,8 +47,8 @@ impl Experiment for HistoryTax {
             for subject in &context.subjects {
                 for path in paths(&subject.kind) {
                     let beside = format!("{}/{}", subject.id, path.pair());
-                    let cell = cells::inline_cell(settings, subject, &path, axes, workload, (beside, &["turns"]));
-                    if cells.iter().all(|cell: &Cell| cell.twin_of.is_none())
+                    let cell = stacks::inline_cell(settings, subject, &path, axes, workload, (beside, &["turns"]));
+                    if is_first(&cells, &cell)
                         && context.baseline() == Some(subject)
                         && path == baseline_path(&subject.kind)
                     {
@@ -58,51 +61,44 @@ impl Experiment for HistoryTax {
         Ok(cells)
     }
 
-    /// Most turns against fewest, at each token count and call path.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
-        let turns = present::distinct(cells.iter().map(|cell| number(&cell.axes, "turns")));
-        let (Some(fewest), Some(most)) = (turns.iter().min().copied(), turns.iter().max().copied()) else {
-            return Vec::new();
-        };
-        let mut pairs = Vec::new();
-        for long in cells.iter().filter(|cell| number(&cell.axes, "turns") == most && most > fewest) {
-            let short = cells.iter().find(|cell| {
-                number(&cell.axes, "turns") == fewest
-                    && cell.axes.get("tokens") == long.axes.get("tokens")
-                    && cell.subject == long.subject
-                    && cell.op == long.op
-            });
-            pairs.extend(short.map(|short| (long.id.clone(), short.id.clone())));
-        }
-        pairs
+    /// Turns are compared at constant tokens; the line over both is fitted across the points.
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["turns"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let series = stack_series(input, &rows);
-        let levels = present::distinct(input.cells().map(|cell| number(&cell.axes, "tokens")));
-        for series in &series {
-            for tokens in &levels {
-                result.findings.extend(tax_finding(input, &rows, series, *tokens));
-            }
+    /// Most turns against fewest, of each call path.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let turns = |cell: &Cell| number(&cell.axes, "turns");
+        let (Some(fewest), Some(most)) =
+            (cells.iter().map(|cell| turns(cell)).min(), cells.iter().map(|cell| turns(cell)).max())
+        else {
+            return Vec::new();
+        };
+        let pair = |long: &&Cell| {
+            let is = |cell: &&&Cell| turns(cell) == fewest && cell.subject == long.subject && cell.op == long.op;
+            cells.iter().find(is).map(|short| Comparison::new(&long.id, &short.id, Quantity::CALL_TIME))
+        };
+        cells.iter().filter(|cell| turns(cell) == most && most > fewest).filter_map(pair).collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let series = stack_series(input, rows);
+        let tokens = input.cells().next().map_or(0, |cell| number(&cell.axes, "tokens"));
+        Said {
+            findings: series.iter().filter_map(|series| tax_finding(input, series, tokens)).collect(),
+            tables: input.subjects().iter().map(|subject| time_table(input, rows, subject)).collect(),
+            figures: vec![figure(&series, tokens)],
+            warnings: Vec::new(),
         }
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
+    }
+
+    fn across(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let series = stack_series(input, rows);
+        Said {
+            findings: series.iter().filter_map(|series| fit_finding(input, series)).collect(),
+            tables: fit_table(rows, &series).into_iter().collect(),
+            ..Said::default()
         }
-        result.findings.extend(series.iter().filter_map(|series| fit_finding(input, series)));
-        let judged = rows.judge(&self.comparisons(input.plan));
-        for subject in input.subjects() {
-            for tokens in &levels {
-                result.tables.push(time_table(input, &mut rows, &judged, &subject, *tokens));
-            }
-        }
-        result.tables.extend(fit_table(&mut rows, &series));
-        result.figures = levels.iter().map(|tokens| figure(&series, *tokens)).collect();
-        result.warnings = rows.warnings(&[]);
-        (result, rows.records)
     }
 }
 
@@ -137,7 +133,7 @@ fn stack_series(input: &AnalysisInput, rows: &Rows) -> Vec<StackSeries> {
                 let point = vec![number(&cell.axes, "tokens"), number(&cell.axes, "turns")];
                 let values = input.measurements.run_values(&cell.id);
                 // What was not checked is in the table of times, but nothing is concluded from it.
-                if values.is_empty() || !rows.rankable(&cell.id) {
+                if values.is_empty() || !rows.rankable(cell) {
                     continue;
                 }
                 samples += rows.samples(&cell.id);
@@ -219,28 +215,39 @@ fn paths(kind: &str) -> Vec<CallPath> {
         .collect()
 }
 
+/// Whether no cell of this many tokens has a twin yet.
+fn is_first(cells: &[Cell], cell: &Cell) -> bool {
+    cells.iter().all(|other| other.twin_of.is_none() || other.axes.get("tokens") != cell.axes.get("tokens"))
+}
+
 fn baseline_path(kind: &str) -> CallPath {
     if kind == "native" { stacks::NATIVE.template } else { stacks::TRANSFORMERS.template }
 }
 
-fn tax_finding(input: &AnalysisInput, rows: &Rows, series: &StackSeries, tokens: u64) -> Option<Finding> {
+fn tax_finding(input: &AnalysisInput, series: &StackSeries, tokens: u64) -> Option<Finding> {
     let turns = series.turns(tokens);
     let (few, many) = (*turns.first()?, *turns.last()?);
     if few == many {
         return None;
     }
     let ratio =
-        rows::ratio_estimate(series.at("total", tokens, many)?, series.at("total", tokens, few)?, series.samples)?;
-    let template = rows::ratio_estimate(
+        estimate::ratio_estimate(series.at("total", tokens, many)?, series.at("total", tokens, few)?, series.samples)?;
+    let template = estimate::ratio_estimate(
         series.at("template", tokens, many)?,
         series.at("template", tokens, few)?,
         series.samples,
     )?;
-    let support = present::above(&ratio, 1.0 + rows.floor);
-    let end = match support {
-        Support::Supported => String::new(),
-        Support::NotSupported => format!(", not beyond the noise floor of {}", format::percent(rows.floor)),
-        Support::Inconclusive => format!(", not clearly beyond the noise floor of {}", format::percent(rows.floor)),
+    let (support, end) = match input.floor(&series.cell, Quantity::CALL_TIME) {
+        Floor::Known(floor) => match present::above(&ratio, 1.0 + floor.value) {
+            Support::Supported => (Support::Supported, String::new()),
+            Support::NotSupported => {
+                (Support::NotSupported, format!(", not beyond the noise floor of {}", floor.words()))
+            }
+            Support::Inconclusive => {
+                (Support::Inconclusive, format!(", not clearly beyond the noise floor of {}", floor.words()))
+            }
+        },
+        Floor::Unknown(reason) => (Support::Inconclusive, format!(", and there is no noise floor, because {reason}")),
     };
     let sentence = format!(
         "{}: at {} tokens, {many} turns cost {} what {few} {}{end}; the template alone {}.",
@@ -266,7 +273,7 @@ fn fit_finding(input: &AnalysisInput, series: &StackSeries) -> Option<Finding> {
         "{}: each further message costs {}, each 1,000 tokens {}; {}.",
         series.label(),
         format::duration_ci(&fit.per_message),
-        format::duration_ci(&rows::scaled(&fit.per_token, 1000.0)),
+        format::duration_ci(&estimate::scaled(&fit.per_token, 1000.0)),
         fit.straightness(),
     );
     let claim = format!("{}: a message costs time beyond its tokens", series.label());
@@ -274,10 +281,10 @@ fn fit_finding(input: &AnalysisInput, series: &StackSeries) -> Option<Finding> {
 }
 
 /// One row a call path: its time at each number of turns, and the most turns over the fewest.
-fn time_table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject: &str, tokens: u64) -> Table {
+fn time_table(input: &AnalysisInput, rows: &mut Rows, subject: &str) -> Table {
     let cells: Vec<Cell> = input
         .cells()
-        .filter(|cell| cell.subject == subject && cell.twin_of.is_none() && number(&cell.axes, "tokens") == tokens)
+        .filter(|cell| cell.subject == subject && cell.twin_of.is_none())
         .cloned()
         .collect();
     let mut turns = present::distinct(cells.iter().map(|cell| number(&cell.axes, "turns")));
@@ -304,7 +311,7 @@ fn time_table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject
             }
             let error = record.error.clone();
             values.push(present::figure(time.as_ref(), present::duration_pm, error.as_deref()));
-            if let Some(judged) = judged.iter().find(|judged| judged.row == cell.id) {
+            if let Some(judged) = input.judged(cell) {
                 rows.push_ratio(cell, &stage, judged);
                 ratio = present::ratio_verdict(&judged.estimate, judged.verdict);
             }
@@ -322,13 +329,13 @@ fn time_table(input: &AnalysisInput, rows: &mut Rows, judged: &[Judged], subject
     let (few, many) = (turns.first().copied().unwrap_or(0), turns.last().copied().unwrap_or(0));
     columns.push(column(&format!("{many} / {few}"), true, 0));
     Table {
-        id: format!("history-{subject}-t{tokens}"),
-        title: format!("{}, {} tokens", input.subject_title(subject), format::count(tokens)),
+        id: format!("history-{subject}"),
+        title: input.subject_title(subject),
         columns,
         rows: body,
         notes: vec![
             "± is the half-width of the 95% interval across runs.".to_owned(),
-            format!("{many} / {few}: time at {many} turns over time at {few}, paired within runs. {}", rows.marks()),
+            format!("{many} / {few}: time at {many} turns over time at {few}, paired within runs. {}", input.marks()),
         ],
     }
 }
@@ -355,7 +362,7 @@ fn fit_table(rows: &mut Rows, series: &[StackSeries]) -> Option<Table> {
                     text(format!("{} {stage}", series.stack.name)),
                     present::figure(Some(&fit.per_request), present::duration_pm, None),
                     present::figure(Some(&fit.per_message), present::duration_pm, None),
-                    present::figure(Some(&rows::scaled(&fit.per_token, 1000.0)), present::duration_pm, None),
+                    present::figure(Some(&estimate::scaled(&fit.per_token, 1000.0)), present::duration_pm, None),
                     text(fit.lack_of_fit_word()),
                     present::figure(fit.per_message_squared.as_ref(), format::duration_ci, None),
                 ],
@@ -394,7 +401,7 @@ fn figure(series: &[StackSeries], tokens: u64) -> Figure {
                 .turns(tokens)
                 .into_iter()
                 .filter_map(|turns| {
-                    let time = rows::log_estimate(&rows::values(series.at(stage, tokens, turns)?), series.samples)?;
+                    let time = estimate::log_estimate(&estimate::values(series.at(stage, tokens, turns)?), series.samples)?;
                     Some(present::point(messages(turns) as f64, &time, 1e-6))
                 })
                 .collect();
@@ -402,7 +409,7 @@ fn figure(series: &[StackSeries], tokens: u64) -> Figure {
         }
     }
     Figure {
-        id: format!("history-tax-t{tokens}"),
+        id: "history-tax".to_owned(),
         title: format!("{} tokens in ever more messages", format::count(tokens)),
         kind: FigureKind::Lines,
         x: present::axis("messages in the conversation", false),

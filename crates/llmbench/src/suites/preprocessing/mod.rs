@@ -1,7 +1,6 @@
 //! The preprocessing suite: from the request's bytes to the ids the engine gets.
 
 pub mod anatomy;
-pub mod cells;
 mod engine_cells;
 mod engine_tables;
 pub mod engines;
@@ -16,10 +15,9 @@ mod gil_wait;
 pub mod gpu_wait;
 pub mod history_fit;
 pub mod history_tax;
-pub mod rows;
-pub mod spread;
 pub mod stacks;
 pub mod strategies;
+pub mod strategy;
 mod strategy_tables;
 
 use super::spec::SuiteSpec;

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use llmbench_core::plan::Op;
+use llmbench_core::plan::{Cell, Op, Timing};
+use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
+
+use crate::suites::house::cells::{self, Draft};
+use crate::suites::present::Axes;
+use crate::suites::settings::{ExperimentSettings, PlannedSubject};
 
 /// An API on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +187,44 @@ impl Stack {
             ("collate".to_owned(), Value::from(self.collate.pair())),
         ]);
         Op { name: "batch".to_owned(), engine: "stack".to_owned(), call_path: self.name.to_owned(), threads, params }
+    }
+}
+
+/// A call path alone, inline on one thread.
+pub fn inline_cell(
+    settings: &ExperimentSettings,
+    subject: &PlannedSubject,
+    path: &CallPath,
+    axes: &Axes,
+    workload: &WorkloadSpec,
+    (beside, varied): (String, &[&str]),
+) -> Cell {
+    cells::cell(
+        settings,
+        Draft {
+            subject,
+            op: path.op(1),
+            timing: Timing::Loop,
+            strategy: "inline",
+            axes: axes.clone(),
+            workload,
+            output: Some(output),
+            reference: path.reference,
+            beside,
+            varied,
+        },
+    )
+}
+
+/// The kind of output of an op: outputs of one kind from the same inputs must be the same.
+pub fn output(op: &Op) -> String {
+    match op.name.as_str() {
+        "parse" => "messages".to_owned(),
+        "template" => "text".to_owned(),
+        "collate" => "arrays/1".to_owned(),
+        "batch" => format!("arrays/{}", op.params.get("batch").map(cells::plain).unwrap_or_default()),
+        // tokenize, handoff and total all end in the prompt's ids.
+        _ => "ids".to_owned(),
     }
 }
 

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
-use llmbench_core::plan::{Cell, Drive, Op, Plan, Timing};
-use llmbench_core::record::{Estimate, ExperimentResult, Finding, Record, Support};
+use llmbench_core::plan::{Cell, Drive, Op, Timing};
+use llmbench_core::record::{Estimate, Finding, Support};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::{Value, json};
 
-use super::cells::{self, Draft};
-use super::rows::{Judged, Rows};
-use super::spread::{BASELINE, SPREADS, Spread, Workers};
+use crate::suites::house::cells::{self, Draft};
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::rows::Rows;
+use super::strategy::{BASELINE, STRATEGIES, Strategy, Workers};
 use super::stacks;
 use super::strategy_tables::{
-    Way, capacity_figure, capacity_rate, capacity_table, invalid_warning, latency_figure, latency_table,
-    unbalanced_warnings, ways,
+    Served, capacity_figure, capacity_rate, capacity_table, latency_figure, latency_table, served, unbalanced_warnings,
 };
 use crate::format;
-use crate::suites::present::{self, Axes, finding, word};
+use crate::suites::present::{Axes, finding, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 use crate::suites::spec;
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct Strategies;
@@ -38,54 +38,54 @@ impl Experiment for Strategies {
         let mut cells: Vec<Cell> = Vec::new();
         for (axes, workload) in &cells::points(context, settings)? {
             let point = Point { context, settings, axes, workload };
+            let before = cells.len();
             cells.extend(point.reference());
             for driver in &context.drivers {
-                for spread in selected(settings, &driver.serves)? {
-                    let workers = match spread.workers {
+                for strategy in selected(settings, &driver.serves)? {
+                    let workers = match strategy.workers {
                         Workers::One => vec![1],
                         Workers::Axis => settings.numbers("workers", context.cores)?,
                     };
                     for workers in workers {
-                        cells.extend(point.of_spread(driver, &spread, workers));
+                        cells.extend(point.of_strategy(driver, &strategy, workers));
                     }
                 }
             }
+            // Requests of another size have another common rate.
+            common_rate(&mut cells[before..]);
         }
-        common_rate(&mut cells);
         Ok(cells)
     }
 
-    /// The capacity of every way against the baseline's.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.experiment == self.name()).collect();
-        pairs(&cells)
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["strategy", "workers", "load"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let cells: Vec<&Cell> = input.cells().collect();
-        let judged = rows.judge(&pairs(&cells));
-        let ways = ways(input);
-        result.tables = vec![capacity_table(input, &mut rows, &ways, &judged), latency_table(input, &mut rows, &ways)];
-        result.findings = findings(input, &rows, &ways, &judged);
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.figures =
-            [capacity_figure(&rows, &ways), latency_figure(input, &rows, &ways)].into_iter().flatten().collect();
-        let capacities: Vec<&Cell> = ways.iter().map(|way| way.capacity).collect();
-        result.warnings = rows.warnings(&capacities);
-        result.warnings.extend(invalid_warning(input));
-        result.warnings.extend(unbalanced_warnings(input, &rows, &ways));
-        (result, rows.records)
+    /// The capacity of every strategy against that of the plainest Python one, by the first driver that has it.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let capacities: Vec<&&Cell> = cells.iter().filter(|cell| is_capacity(cell)).collect();
+        let Some(baseline) = capacities.iter().find(|base| word(&base.axes, "strategy") == BASELINE) else {
+            return Vec::new();
+        };
+        let others = capacities.iter().filter(|cell| cell.id != baseline.id);
+        others.map(|cell| Comparison::new(&cell.id, &baseline.id, Quantity::CALL_TIME)).collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let served = served(input);
+        let tables = vec![capacity_table(input, rows, &served), latency_table(input, rows, &served)];
+        let figures = [capacity_figure(rows, &served), latency_figure(input, rows, &served)];
+        let capacities: Vec<&Cell> = served.iter().map(|served| served.capacity).collect();
+        let mut warnings = rows.autocorrelated(&capacities);
+        warnings.extend(unbalanced_warnings(rows, &served));
+        Said { findings: findings(input, rows, &served), tables, figures: figures.into_iter().flatten().collect(), warnings }
     }
 }
 
-/// The ways that the settings name, of those a kind of server has.
-fn selected(settings: &ExperimentSettings, kind: &str) -> Result<Vec<Spread>, String> {
+/// The strategies that the settings name, of those a kind of server has.
+fn selected(settings: &ExperimentSettings, kind: &str) -> Result<Vec<Strategy>, String> {
     let wanted = settings.words("strategy");
-    let known: Vec<String> = SPREADS.iter().map(|spread| spread.name.to_owned()).collect();
+    let known: Vec<String> = STRATEGIES.iter().map(|strategy| strategy.name.to_owned()).collect();
     if let Some(unknown) = wanted.iter().find(|name| *name != "all" && !known.contains(name)) {
         return Err(format!(
             "experiment {}: there is no strategy `{unknown}`{}",
@@ -94,9 +94,9 @@ fn selected(settings: &ExperimentSettings, kind: &str) -> Result<Vec<Spread>, St
         ));
     }
     let all = wanted.iter().any(|name| name == "all");
-    Ok(SPREADS
+    Ok(STRATEGIES
         .into_iter()
-        .filter(|spread| spread.kind == kind && (all || wanted.iter().any(|name| name == spread.name)))
+        .filter(|strategy| strategy.kind == kind && (all || wanted.iter().any(|name| name == strategy.name)))
         .collect())
 }
 
@@ -113,13 +113,13 @@ impl Point<'_> {
     fn reference(&self) -> Option<Cell> {
         let native = self.context.subjects.iter().find(|subject| subject.kind == "native")?;
         let path = stacks::NATIVE_ENCODE;
-        Some(cells::inline_cell(self.settings, native, &path, self.axes, self.workload, (String::new(), &[])))
+        Some(stacks::inline_cell(self.settings, native, &path, self.axes, self.workload, (String::new(), &[])))
     }
 
-    fn of_spread(&self, driver: &PlannedSubject, spread: &Spread, workers: u32) -> Vec<Cell> {
-        let capacity = self.cell(driver, spread, workers, "capacity", |_| Drive::Capacity);
+    fn of_strategy(&self, driver: &PlannedSubject, strategy: &Strategy, workers: u32) -> Vec<Cell> {
+        let capacity = self.cell(driver, strategy, workers, "capacity", |_| Drive::Capacity);
         let mut cells = Vec::new();
-        if spread.name == BASELINE && self.context.drivers.iter().find(|other| other.serves == "python") == Some(driver)
+        if strategy.name == BASELINE && self.context.drivers.iter().find(|other| other.serves == "python") == Some(driver)
         {
             cells.push(twin(&capacity));
         }
@@ -128,12 +128,12 @@ impl Point<'_> {
         for percent in self.settings.numbers("load", self.context.cores).unwrap_or_default() {
             let share = f64::from(percent) / 100.0;
             cells.push(
-                self.cell(driver, spread, workers, &format!("{percent}%"), |_| Drive::Share { share, of: id.clone() }),
+                self.cell(driver, strategy, workers, &format!("{percent}%"), |_| Drive::Share { share, of: id.clone() }),
             );
         }
         if self.settings.param("common_load").is_some_and(|share| share > 0.0) {
             let share = self.settings.param("common_load").unwrap_or_default() / 100.0;
-            cells.push(self.cell(driver, spread, workers, "common", |_| Drive::Common { share, of: Vec::new() }));
+            cells.push(self.cell(driver, strategy, workers, "common", |_| Drive::Common { share, of: Vec::new() }));
         }
         cells
     }
@@ -141,20 +141,20 @@ impl Point<'_> {
     fn cell(
         &self,
         driver: &PlannedSubject,
-        spread: &Spread,
+        strategy: &Strategy,
         workers: u32,
         load: &str,
         drive: impl Fn(&str) -> Drive,
     ) -> Cell {
         let mut axes = self.axes.clone();
-        axes.insert("strategy".to_owned(), Value::from(spread.name));
+        axes.insert("strategy".to_owned(), Value::from(strategy.name));
         axes.insert("workers".to_owned(), Value::from(workers));
         axes.insert("load".to_owned(), Value::from(load));
         let span_ms = self.settings.param(if load == "capacity" { "capacity_ms" } else { "load_ms" }).unwrap_or(2000.0);
         let params = BTreeMap::from([
-            ("strategy".to_owned(), json!(spread.strategy)),
-            ("options".to_owned(), spread.options()),
-            ("pipeline".to_owned(), spread.pipeline()),
+            ("strategy".to_owned(), json!(strategy.server)),
+            ("options".to_owned(), strategy.options()),
+            ("pipeline".to_owned(), strategy.pipeline()),
         ]);
         let is_capacity = load == "capacity";
         let mut cell = cells::cell(
@@ -169,11 +169,12 @@ impl Point<'_> {
                     params,
                 },
                 timing: Timing::Load { drive: drive(load), span_ns: (span_ms * 1e6) as u64 },
-                strategy: spread.name,
+                strategy: strategy.name,
                 axes,
                 workload: self.workload,
+                output: Some(stacks::output),
                 reference: false,
-                beside: format!("{}/{}/{workers}", driver.id, spread.name),
+                beside: format!("{}/{}/{workers}", driver.id, strategy.name),
                 varied: &["load"],
             },
         );
@@ -213,64 +214,43 @@ pub(super) fn is_capacity(cell: &Cell) -> bool {
     word(&cell.axes, "load") == "capacity" && cell.twin_of.is_none()
 }
 
-/// Axes that say which requests are sent.
-fn requests_of(axes: &Axes) -> Axes {
-    let own = |name: &String| !["strategy", "workers", "load"].contains(&name.as_str());
-    axes.iter().filter(|(name, _)| own(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// (way, baseline): the baseline is the plainest Python way on the same requests, by the first driver that has it.
-fn pairs(cells: &[&Cell]) -> Vec<(String, String)> {
-    let capacities: Vec<&&Cell> = cells.iter().filter(|cell| is_capacity(cell)).collect();
-    capacities
+/// The strategies that can be ranked, the fastest first.
+fn ranked<'a>(rows: &Rows, served: &'a [Served<'a>]) -> Vec<(&'a Served<'a>, Estimate)> {
+    let mut ranked: Vec<(&Served, Estimate)> = served
         .iter()
-        .filter_map(|cell| {
-            let baseline = capacities.iter().find(|base| {
-                word(&base.axes, "strategy") == BASELINE && requests_of(&base.axes) == requests_of(&cell.axes)
-            })?;
-            (baseline.id != cell.id).then(|| (cell.id.clone(), baseline.id.clone()))
-        })
-        .collect()
-}
-
-/// The ways that can be ranked, the fastest first.
-fn ranked<'a>(rows: &Rows, ways: &'a [Way<'a>]) -> Vec<(&'a Way<'a>, Estimate)> {
-    let mut ranked: Vec<(&Way, Estimate)> = ways
-        .iter()
-        .filter(|way| rows.rankable(&way.capacity.id) && way.name() != "pass-through")
-        .filter_map(|way| Some((way, capacity_rate(rows, way.capacity)?)))
+        .filter(|served| rows.rankable(served.capacity) && served.name() != "pass-through")
+        .filter_map(|served| Some((served, capacity_rate(rows, served.capacity)?)))
         .collect();
     ranked.sort_by(|a, b| b.1.point.total_cmp(&a.1.point));
     ranked
 }
 
-fn findings(input: &AnalysisInput, rows: &Rows, ways: &[Way], judged: &[Judged]) -> Vec<Finding> {
-    let ranked = ranked(rows, ways);
+fn findings(input: &AnalysisInput, rows: &Rows, served: &[Served]) -> Vec<Finding> {
+    let ranked = ranked(rows, served);
     let mut findings = Vec::new();
-    findings.extend(best(input, &ranked, judged, "the best way", |_| true));
-    findings.extend(best(input, &ranked, judged, "the best way with Python servers", |spread| {
-        spread.kind == "python" && !spread.name.starts_with("sidecar-rust")
+    findings.extend(best(input, &ranked, "the best strategy", |_| true));
+    findings.extend(best(input, &ranked, "the best strategy with Python servers", |strategy| {
+        strategy.kind == "python" && !strategy.name.starts_with("sidecar-rust")
     }));
     for name in ["executor-shared", "executor-copies", "processes-bytes", "sidecar-rust"] {
-        findings.extend(against_baseline(input, ways, judged, name));
+        findings.extend(against_baseline(input, served, name));
     }
     findings
 }
 
-/// Which way carries the most, and how much more than the baseline.
+/// Which strategy carries the most, and how much more than the baseline.
 fn best(
     input: &AnalysisInput,
-    ranked: &[(&Way, Estimate)],
-    judged: &[Judged],
+    ranked: &[(&Served, Estimate)],
     what: &str,
-    counts: impl Fn(&Spread) -> bool,
+    counts: impl Fn(&Strategy) -> bool,
 ) -> Option<Finding> {
-    let of = |way: &Way| SPREADS.iter().find(|spread| spread.name == way.name()).is_some_and(&counts);
-    let candidates: Vec<_> = ranked.iter().filter(|(way, _)| of(way)).collect();
-    let (way, rate) = candidates.first()?;
-    let base = ranked.iter().find(|(way, _)| way.name() == BASELINE)?;
-    let mut sentence = format!("{} carries the most requests: {}", way.label(), format::rate_ci(rate, "requests"));
-    let support = match judged.iter().find(|judged| judged.row == way.capacity.id) {
+    let of = |served: &Served| STRATEGIES.iter().find(|strategy| strategy.name == served.name()).is_some_and(&counts);
+    let candidates: Vec<_> = ranked.iter().filter(|(served, _)| of(served)).collect();
+    let (most, rate) = candidates.first()?;
+    let base = ranked.iter().find(|(served, _)| served.name() == BASELINE)?;
+    let mut sentence = format!("{} carries the most requests: {}", most.label(), format::rate_ci(rate, "requests"));
+    let support = match input.judged(most.capacity) {
         Some(judged) => {
             sentence.push_str(&format!(
                 ", {} of {}'s {}",
@@ -297,13 +277,13 @@ fn best(
         support,
         format!("{what} carries more than {BASELINE}"),
         sentence,
-        vec![way.capacity.id.clone(), base.0.capacity.id.clone()],
+        vec![most.capacity.id.clone(), base.0.capacity.id.clone()],
     ))
 }
 
-fn against_baseline(input: &AnalysisInput, ways: &[Way], judged: &[Judged], name: &str) -> Option<Finding> {
-    let way = ways.iter().filter(|way| way.name() == name).max_by_key(|way| way.capacity.op.threads)?;
-    let judged = judged.iter().find(|judged| judged.row == way.capacity.id)?;
+fn against_baseline(input: &AnalysisInput, served: &[Served], name: &str) -> Option<Finding> {
+    let of = served.iter().filter(|served| served.name() == name).max_by_key(|served| served.capacity.op.threads)?;
+    let judged = input.judged(of.capacity)?;
     let (support, words) = match judged.verdict {
         Verdict::Faster => (Support::Supported, "raises the capacity"),
         Verdict::Slower => (Support::NotSupported, "lowers the capacity"),
@@ -314,7 +294,7 @@ fn against_baseline(input: &AnalysisInput, ways: &[Way], judged: &[Judged], name
         input,
         support,
         format!("{name} carries more than {BASELINE}"),
-        format!("{} {words}: {} of {BASELINE}'s.", way.label(), format::ratio_ci(&judged.speedup())),
+        format!("{} {words}: {} of {BASELINE}'s.", of.label(), format::ratio_ci(&judged.speedup())),
         vec![judged.row.clone(), judged.baseline.clone()],
     ))
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use llmbench_core::plan::{Cell, Drive, Op, Timing};
-use llmbench_core::record::{Estimate, ExperimentResult, Status};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
 use super::knee;
 use crate::format;
 use crate::suites::AnalysisInput;
-use crate::suites::preprocessing::cells::{self, Draft};
-use crate::suites::preprocessing::rows::{self, Rows};
+use crate::suites::house::cells::{self, Draft};
 use crate::suites::present::Axes;
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 use crate::worker::serving::{TARGET_VAR, TargetCommand};
@@ -45,7 +43,7 @@ impl Point<'_> {
         axes.extend(load.axes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let params: BTreeMap<String, Value> =
             load.params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let mut cell = cells::cell(
+        cells::cell(
             self.settings,
             Draft {
                 subject: self.asker,
@@ -60,14 +58,13 @@ impl Point<'_> {
                 strategy: "client",
                 axes,
                 workload: self.workload,
+                // What a model answers has no reference here.
+                output: None,
                 reference: false,
                 beside: self.asker.id.clone(),
                 varied: &[],
             },
-        );
-        // What a model answers has no reference here.
-        cell.check = None;
-        cell
+        )
     }
 }
 
@@ -83,95 +80,15 @@ pub fn asker(context: &PlanContext) -> Result<&PlannedSubject, String> {
         .ok_or_else(|| "the serving suite needs a server of models to ask; this is a bug".to_owned())
 }
 
-/// Whether the figures are those of a simulation.
-pub fn is_simulated(input: &AnalysisInput) -> bool {
-    input.info.subjects.values().any(|ready| ready.build.get("simulated").is_some_and(|simulated| simulated == "true"))
+/// The words that name the asked server in the command that measures again; none for our mock.
+pub fn server_words(plan: &llmbench_core::plan::Plan) -> Option<String> {
+    let target = plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR))?;
+    serde_json::from_str::<TargetCommand>(target).ok()?.base_url.map(|url| format!(" --base-url {url}"))
 }
 
-/// The server that the plan asks; none for our mock.
-fn base_url(input: &AnalysisInput) -> Option<String> {
-    let target = input.plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR))?;
-    serde_json::from_str::<TargetCommand>(target).ok()?.base_url
-}
-
-/// Writes SIMULATED over everything where our mock was asked, so that no figure of it is taken for a measurement of a server; names the server
-/// where one was.
-pub fn mark(input: &AnalysisInput, result: &mut ExperimentResult) {
-    if let Some(url) = base_url(input) {
-        result.command.push_str(&format!(" --base-url {url}"));
-    }
-    if !is_simulated(input) {
-        return;
-    }
-    let mark = |text: &mut String| text.insert_str(0, "SIMULATED: ");
-    result.tables.iter_mut().for_each(|table| mark(&mut table.title));
-    result.figures.iter_mut().for_each(|figure| {
-        mark(&mut figure.title);
-        mark(&mut figure.caption);
-    });
-    result.findings.iter_mut().for_each(|finding| mark(&mut finding.sentence));
-    result.warnings.push(
-        "The server was llmbench's own mock: these figures show what the client and the method do, and nothing about a server. Ask \
-         yours with --base-url."
-            .to_owned(),
-    );
-}
-
-/// A reading across runs on the log scale.
-pub fn reading(input: &AnalysisInput, rows: &Rows, cell: &Cell, name: &str) -> Option<Estimate> {
-    rows::log_estimate(&rows::values(&input.measurements.reading_values(&cell.id, name)), rows.samples(&cell.id))
-}
-
-/// Why a stretch of load is no measurement, if the client says so in any run.
-pub fn invalid(input: &AnalysisInput, cell: &Cell) -> Option<String> {
-    let valid = input.measurements.reading_values(&cell.id, "valid");
-    let bad = valid.values().filter(|value| **value < 1.0).count();
-    let worst = |name: &str| input.measurements.reading_values(&cell.id, name).values().copied().fold(0.0, f64::max);
-    (bad > 0).then(|| {
-        let why: Vec<String> = [
-            ("invalid_late", format!("requests left late, p99 up to {}", format::duration(worst("lateness_p99_ns")))),
-            ("invalid_saturated", format!("the client used {} of a core", format::percent(worst("generator_share")))),
-            ("invalid_timer_late", "the client woke late".to_owned()),
-            (
-                "invalid_client_error",
-                format!("the client read late, p99 up to {}", format::duration(worst("client_error_p99_ns"))),
-            ),
-            ("invalid_no_answer", "no request was answered".to_owned()),
-            ("invalid_ended_early", "it ended early".to_owned()),
-        ]
-        .into_iter()
-        .filter(|(name, _)| !input.measurements.reading_values(&cell.id, name).is_empty())
-        .map(|(_, why)| why)
-        .collect();
-        format!("INVALID in {bad} of {} runs: {}", valid.len(), why.join(", "))
-    })
-}
-
-/// The status of a cell's rows, and why it is not ok.
-pub fn status(input: &AnalysisInput, cell: &Cell) -> (Status, Option<String>) {
-    let status = input.measurements.status(&cell.id);
-    match invalid(input, cell) {
-        Some(reason) if usable(status) => (Status::Invalid, Some(reason)),
-        _ if usable(status) => (Status::Ok, None),
-        _ => (status, input.error(&cell.id)),
-    }
-}
-
-/// A server's answers have no reference: that they were not compared is no fault of the figure.
-fn usable(status: Status) -> bool {
-    matches!(status, Status::Ok | Status::Unchecked)
-}
-
-/// Warnings about points that must not be used, requests that failed, and requests that were not counted.
+/// Warnings about connections, requests that failed, and requests that were not counted.
 pub fn warnings(input: &AnalysisInput) -> Vec<String> {
     let mut warnings = Vec::new();
-    let invalid_cells = input.cells().filter(|cell| invalid(input, cell).is_some()).count();
-    if invalid_cells > 0 {
-        warnings.push(format!(
-            "{invalid_cells} points are INVALID: the client was late or saturated, so their latencies are its own. Their rows say so; give \
-             the client cores of its own, or ask for less at once."
-        ));
-    }
     let once = |cell: &Cell| input.measurements.reading_values(&cell.id, "single_use").values().any(|once| *once > 0.0);
     let of = input.cells().filter(|cell| once(cell)).count();
     if of > 0 {

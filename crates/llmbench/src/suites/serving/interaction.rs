@@ -1,25 +1,9 @@
-//! A benefit at low load and at high load, and whether the load takes it away: a two-by-two comparison within runs.
+//! A benefit at low load and at high load, and whether the load takes it away: a two-by-two comparison within runs, whose interaction on the log scale is
+//! the benefit at high load over that at low load. Main effects and runs cancel in it.
 
-use benchstats::{Interval, Paired, StatsError, paired};
+use benchstats::verdict::Verdict;
 
-/// One run: a figure of which less is better (a latency, ns) without and with what is to help, at low and at high load.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TwoByTwo {
-    pub low_without: f64,
-    pub low_with: f64,
-    pub high_without: f64,
-    pub high_with: f64,
-}
-
-/// Benefits across runs. A benefit is `without / with`: 2 is half the time, 1 is none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interaction {
-    pub low: Paired,
-    pub high: Paired,
-    /// The benefit at high load over that at low load, paired within runs: below 1 the load takes some away. This is the
-    /// interaction of a two-by-two design on the log scale, whose main effects and runs cancel.
-    pub ratio: Paired,
-}
+use crate::suites::house::judged::Judged;
 
 /// What became of the benefit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,79 +21,71 @@ pub enum Fate {
     Inconclusive,
 }
 
-impl Interaction {
-    /// Across runs.
-    ///
-    /// # Errors
-    /// Those of [`paired::of_ratios`]: fewer than two runs, a figure that is not above zero.
-    pub fn of(runs: &[TwoByTwo], level: f64) -> Result<Self, StatsError> {
-        let of = |ratio: fn(&TwoByTwo) -> f64| {
-            let ratios: Vec<f64> = runs.iter().map(ratio).collect();
-            paired::of_ratios(&ratios, level)
-        };
-        Ok(Self {
-            low: of(|run| run.low_without / run.low_with)?,
-            high: of(|run| run.high_without / run.high_with)?,
-            ratio: of(|run| (run.high_without / run.high_with) / (run.low_without / run.low_with))?,
-        })
-    }
-
-    /// What became of the benefit, where differences up to `floor` (0.02 for 2%) are noise. An equivalence needs the 90% interval
-    /// inside the floor (two one-sided tests at 5%, Schuirmann 1987).
-    pub fn fate(&self, floor: f64) -> Fate {
-        let (least, most) = (1.0 / (1.0 + floor), 1.0 + floor);
-        let inside = |interval: Interval| interval.lower > least && interval.upper < most;
-        let low = self.low.interval;
-        if low.lower <= most {
-            return if inside(self.low.at(0.9)) || low.upper < most { Fate::NoBenefit } else { Fate::Inconclusive };
-        }
-        let ratio = self.ratio.interval;
-        if ratio.upper < least {
-            // Harm at high load is no benefit either.
-            if self.high.at(0.9).upper < most { Fate::Vanishes } else { Fate::Shrinks }
-        } else if ratio.lower > most {
-            Fate::Grows
-        } else if inside(self.ratio.at(0.9)) {
-            Fate::Stays
-        } else {
-            Fate::Inconclusive
+impl Fate {
+    /// By the verdicts on the time with what is to help over the time without it: at low load, at high load, and at high over low load. All are of one
+    /// family, and each is held against its own noise floor.
+    pub fn of(low: &Judged, high: &Judged, between: &Judged) -> Self {
+        match (low.verdict, between.verdict) {
+            (Verdict::Equivalent | Verdict::Slower, _) => Self::NoBenefit,
+            (Verdict::Inconclusive, _) => Self::Inconclusive,
+            // The time with it grows against the time without it. Harm at high load is no benefit either.
+            (Verdict::Faster, Verdict::Slower) if is_gone(high) => Self::Vanishes,
+            (Verdict::Faster, Verdict::Slower) => Self::Shrinks,
+            (Verdict::Faster, Verdict::Faster) => Self::Grows,
+            (Verdict::Faster, Verdict::Equivalent) => Self::Stays,
+            (Verdict::Faster, Verdict::Inconclusive) => Self::Inconclusive,
         }
     }
 }
 
+/// Whether no benefit beyond the noise is left: one side of two one-sided tests at 5% (Schuirmann 1987).
+fn is_gone(high: &Judged) -> bool {
+    high.floor.known().is_some_and(|floor| high.contrast.at(0.9).lower > 1.0 / (1.0 + floor.value))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use llmbench_core::plan::Cell;
 
-    /// Runs with these benefits at low and high load; what a run shares differs wildly between runs.
-    fn runs(low: f64, high: f64, noise: &[f64]) -> Vec<TwoByTwo> {
-        noise
-            .iter()
-            .enumerate()
-            .map(|(run, noise)| {
-                let shared = 1e6 * (1.0 + run as f64 * 3.0);
-                TwoByTwo {
-                    low_without: shared * low * noise,
-                    low_with: shared,
-                    high_without: shared * 50.0 * high,
-                    high_with: shared * 50.0 * noise,
-                }
-            })
-            .collect()
-    }
+    use super::*;
+    use crate::suites::house::comparison::{Comparison, Quantity};
+    use crate::suites::house::judged::judge;
+    use crate::suites::house::testing;
 
     const QUIET: [f64; 5] = [1.0, 1.004, 0.996, 1.002, 0.998];
 
-    #[test]
-    fn benefits_and_their_interaction_are_found() {
-        let interaction = Interaction::of(&runs(3.0, 1.5, &QUIET), 0.95).unwrap();
-        assert!(interaction.low.interval.contains(3.0) && interaction.high.interval.contains(1.5));
-        assert!(interaction.ratio.interval.contains(0.5) && interaction.ratio.interval.relative_half_width() < 0.02);
+    /// What becomes of a benefit of `low` times that is `high` times under load; what a run shares differs wildly between runs, and the twins repeat
+    /// their cells but for the noise.
+    fn fate(low: f64, high: f64, noise: &[f64]) -> Fate {
+        let ids = ["low-with", "low-without", "high-with", "high-without"];
+        let mut cells: Vec<Cell> = ids.iter().map(|id| testing::cell(id, &[("load", &id[..3])])).collect();
+        for at in [0, 2] {
+            cells.push(testing::twin(&cells[at]));
+        }
+        let values = |id: &str, run: usize| {
+            let (shared, noise) = (1e6 * (1.0 + run as f64 * 3.0), noise[run]);
+            match id {
+                "low-with" => shared,
+                "low-without" => shared * low * noise,
+                "high-with" => shared * 50.0 * noise,
+                "high-without" => shared * 50.0 * high,
+                "low-with#twin" => shared * noise,
+                _ => shared * 50.0,
+            }
+        };
+        let measurements = testing::readings(&cells, noise.len(), "ttft_p50_ns", values);
+        let pair = |load: &str| {
+            let (with, without) = (format!("{load}-with"), format!("{load}-without"));
+            (Comparison::new(&with, &without, Quantity::TTFT), with, without)
+        };
+        let ((at_low, with, without), (at_high, ..)) = (pair("low"), pair("high"));
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let judged = judge(&[at_low, at_high.clone(), at_high.over(&with, &without)], &measurements, |_| &cells);
+        Fate::of(&judged[0], &judged[1], &judged[2])
     }
 
     #[test]
     fn each_fate_has_its_data() {
-        let fate = |low, high, noise: &[f64]| Interaction::of(&runs(low, high, noise), 0.95).unwrap().fate(0.02);
         assert_eq!(fate(3.0, 1.0, &QUIET), Fate::Vanishes);
         assert_eq!(fate(3.0, 0.7, &QUIET), Fate::Vanishes);
         assert_eq!(fate(3.0, 1.5, &QUIET), Fate::Shrinks);
@@ -120,10 +96,5 @@ mod tests {
         let loud = [1.0, 1.9, 0.5, 1.4, 0.7];
         assert_eq!(fate(1.3, 1.0, &loud), Fate::Inconclusive);
         assert_eq!(fate(30.0, 20.0, &loud), Fate::Inconclusive);
-    }
-
-    #[test]
-    fn one_run_says_nothing() {
-        assert_eq!(Interaction::of(&runs(2.0, 2.0, &[1.0]), 0.95), Err(StatsError::OneRun));
     }
 }

@@ -4,7 +4,7 @@
 //! throughput of at most `min(n/R₁, X_max)`, where `R₁` is the response time without queueing and `X_max` the plateau. The two
 //! bounds meet at `n* = X_max·R₁`: below it every further client adds throughput, above it only waiting.
 
-use benchstats::{Interval, StatsError, mean, paired};
+use benchstats::{Interval, StatsError, mean};
 
 /// A closed loop at one concurrency, in one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,8 +15,6 @@ pub struct LoadPoint {
     pub throughput: f64,
     /// From sending to the last byte, mean over the requests, ns.
     pub response_ns: f64,
-    /// What is said to grow, ns: the TTFT at some percentile.
-    pub latency_ns: f64,
 }
 
 /// What a row of points says, with 95% intervals across runs.
@@ -30,10 +28,6 @@ pub struct Wall {
     /// The two concurrencies that are compared.
     pub from: u32,
     pub to: u32,
-    /// Throughput there over throughput here.
-    pub throughput_growth: Interval,
-    /// Latency there over latency here.
-    pub latency_growth: Interval,
 }
 
 /// What the comparison shows.
@@ -75,29 +69,22 @@ impl Wall {
         }
         let of = |figure: &dyn Fn(&[LoadPoint]) -> f64| -> Vec<f64> { runs.iter().map(|run| figure(run)).collect() };
         let first = |run: &[LoadPoint], take: fn(&LoadPoint) -> f64| at(run, from).as_ref().map_or(f64::NAN, take);
-        let last = |run: &[LoadPoint], take: fn(&LoadPoint) -> f64| at(run, to).as_ref().map_or(f64::NAN, take);
-        let growth = |take: fn(&LoadPoint) -> f64| {
-            let ratios = of(&|run| last(run, take) / first(run, take));
-            paired::of_ratios(&ratios, 0.95).map(|paired| paired.interval)
-        };
         Ok(Self {
             knee: mean::log_t(&of(&|run| plateau(run) * first(run, |point| point.response_ns) / 1e9), 0.95)?,
             plateau: mean::log_t(&of(&plateau), 0.95)?,
             from,
             to,
-            throughput_growth: growth(|point| point.throughput)?,
-            latency_growth: growth(|point| point.latency_ns)?,
         })
     }
 
-    /// What the growths show.
-    pub fn growth(&self) -> Growth {
+    /// What the growths from the one concurrency to the other show: throughput there over throughput here, and latency likewise.
+    pub fn growth(&self, throughput: &Interval, latency: &Interval) -> Growth {
         let clients = f64::from(self.to) / f64::from(self.from);
         // Of the clients that were added, the share that brought what the first ones bring: (x − 1)/(c − 1).
         let share = |growth: f64| (growth - 1.0) / (clients - 1.0);
-        if share(self.throughput_growth.upper) < LITTLE && self.latency_growth.lower > self.throughput_growth.upper {
+        if share(throughput.upper) < LITTLE && latency.lower > throughput.upper {
             Growth::Wall
-        } else if share(self.throughput_growth.lower) > NEARLY {
+        } else if share(throughput.lower) > NEARLY {
             Growth::Scales
         } else {
             Growth::Inconclusive
@@ -137,9 +124,14 @@ mod tests {
                 let alone = service_ns + delay_ns;
                 let throughput = (f64::from(n) / alone).min(1.0 / service_ns) * 1e9 * noise;
                 let response_ns = f64::from(n) / throughput * 1e9;
-                LoadPoint { concurrency: n, throughput, response_ns, latency_ns: response_ns }
+                LoadPoint { concurrency: n, throughput, response_ns }
             })
             .collect()
+    }
+
+    /// An interval that reaches so far to either side, as a fraction.
+    fn around(point: f64, half: f64) -> Interval {
+        Interval { point, lower: point / (1.0 + half), upper: point * (1.0 + half), level: 0.95 }
     }
 
     const LEVELS: [u32; 4] = [1, 4, 20, 400];
@@ -153,27 +145,27 @@ mod tests {
         // The noise of throughput and of response cancel in their product: the knee is exact.
         assert!((wall.knee.point - 5.0).abs() < 1e-9 && wall.knee.relative_half_width() < 1e-9, "{wall:?}");
         assert!(wall.plateau.contains(100.0), "{wall:?}");
-        assert!((wall.throughput_growth.point - 5.0).abs() < 1e-9);
-        assert!((wall.latency_growth.point - 80.0).abs() < 1e-6);
-        assert_eq!((wall.from, wall.to, wall.growth()), (1, 400, Growth::Wall));
+        // Five times the throughput and 80 times the response for 400 times the clients.
+        assert_eq!((wall.from, wall.to), (1, 400));
+        assert_eq!(wall.growth(&around(5.0, 0.01), &around(80.0, 0.01)), Growth::Wall);
     }
 
     #[test]
     fn a_system_that_is_never_full_scales() {
         let runs: Vec<_> = [1.0, 1.01, 0.99].iter().map(|noise| ideal(&[1, 2, 4], 1e6, 99e6, *noise)).collect();
         let wall = Wall::of(&runs).unwrap();
-        assert_eq!(wall.growth(), Growth::Scales);
+        assert_eq!(wall.growth(&around(4.0, 0.01), &around(1.0, 0.01)), Growth::Scales);
         // The plateau was not reached, so the product says no more than the largest concurrency.
         assert!((wall.knee.point - 4.0).abs() < 1e-9);
     }
 
     #[test]
     fn noise_beyond_the_effect_is_inconclusive() {
-        let point =
-            |n, throughput, latency_ns| LoadPoint { concurrency: n, throughput, response_ns: latency_ns, latency_ns };
+        let point = |concurrency, throughput, response_ns| LoadPoint { concurrency, throughput, response_ns };
         let runs =
             [vec![point(1, 100.0, 1e6), point(2, 110.0, 1.1e6)], vec![point(1, 100.0, 1e6), point(2, 190.0, 3e6)]];
-        assert_eq!(Wall::of(&runs).unwrap().growth(), Growth::Inconclusive);
+        let wall = Wall::of(&runs).unwrap();
+        assert_eq!(wall.growth(&around(1.4, 2.0), &around(1.8, 3.0)), Growth::Inconclusive);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use llmbench_core::plan::{Cell, Drive, Plan};
+use benchstats::order::calls_needed;
+use benchstats::verdict::Verdict;
+use llmbench_core::plan::{Cell, Drive};
 use llmbench_core::record::{
-    Estimate, ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
+    Estimate, Figure, FigureKind, Finding, Row, Series, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::json;
@@ -14,14 +16,15 @@ use super::knee::{Growth, LoadPoint, Wall};
 use super::stack::{self, Stack};
 use super::usage;
 use crate::format;
-use crate::suites::preprocessing::cells;
-use crate::suites::preprocessing::rows::{self, Rows};
+use crate::suites::house::cells;
+use crate::suites::house::estimate;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::judged::Judged;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, column, finding, number, text, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
-
-/// Requests of a run that a 99th percentile needs.
-const P99_NEEDS: f64 = 100.0;
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The experiment.
 pub struct LatencyWall;
@@ -52,9 +55,8 @@ impl Experiment for LatencyWall {
                     params: &params,
                 })
             };
-            if let Some(&first) = levels.first() {
-                cells.push(cells::twin(&closed(first)));
-            }
+            let ends = present::distinct([levels.first(), levels.last()].into_iter().flatten());
+            cells.extend(ends.into_iter().map(|end| cells::twin(&closed(*end))));
             cells.extend(levels.iter().map(|level| closed(*level)));
             let shares = settings.numbers("load", context.cores)?;
             let capacity = point.cell(Load {
@@ -73,59 +75,46 @@ impl Experiment for LatencyWall {
         Ok(cells)
     }
 
-    /// Every concurrency against the smallest.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let of: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && is_closed(cell)).collect();
-        of.iter()
-            .filter_map(|cell| {
-                let base = of
-                    .iter()
-                    .filter(|base| base.workload == cell.workload)
-                    .min_by_key(|base| number(&base.axes, "concurrency"))?;
-                (base.id != cell.id).then(|| (cell.id.clone(), base.id.clone()))
-            })
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["load", "concurrency"]
+    }
+
+    /// Every concurrency against the smallest, in throughput and in the median TTFT: what a wall is made of.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let closed: Vec<&&Cell> = cells.iter().filter(|cell| is_closed(cell)).collect();
+        let Some(base) = closed.iter().min_by_key(|cell| number(&cell.axes, "concurrency")) else { return Vec::new() };
+        let others = closed.iter().filter(|cell| cell.id != base.id);
+        others
+            .flat_map(|cell| GROWTHS.map(|quantity| Comparison::new(&cell.id, &base.id, quantity)))
             .collect()
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let (mut whose, mut warnings) = (Vec::new(), Vec::new());
-        for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
-            let cells: Vec<&Cell> =
-                input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
-            result.tables.push(table(input, &mut rows, &cells));
-            result.figures.extend(figure(input, &rows, &cells));
-            result.findings.extend(wall(input, &mut rows, &cells));
-            let loads: Vec<&Cell> =
-                cells.iter().copied().filter(|cell| word(&cell.axes, "load") != "capacity").collect();
-            let stacks: Vec<Stack> = loads
-                .iter()
-                .filter_map(|cell| Stack::of(input, &rows, cell, label(cell), is_saturated(input, &cells, cell)))
-                .collect();
-            if let Some((table, figures)) = stack::shown(input, &mut rows, &stacks) {
-                result.tables.push(table);
-                result.figures.extend(figures);
-            }
-            whose.extend(stack::whose(input, &mut rows, &stacks));
-            let labelled: Vec<(&Cell, String)> = loads.iter().map(|cell| (*cell, label(cell))).collect();
-            result.tables.extend(usage::table(input, &mut rows, &labelled));
-            warnings.extend(stack::warnings(input, &rows, &stacks));
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let cells = input.own_cells();
+        let mut said = Said { tables: vec![table(input, rows, &cells)], ..Said::default() };
+        said.figures.extend(figure(rows, &cells));
+        said.findings.extend(wall(input, rows, &cells));
+        let loads: Vec<&Cell> = cells.iter().copied().filter(|cell| word(&cell.axes, "load") != "capacity").collect();
+        let stacks: Vec<Stack> = loads
+            .iter()
+            .filter_map(|cell| Stack::of(input, rows, cell, label(cell), is_saturated(input, &cells, cell)))
+            .collect();
+        if let Some((table, figures)) = stack::shown(input, rows, &stacks) {
+            said.tables.push(table);
+            said.figures.extend(figures);
         }
         // Two questions: where the wall is, and whose milliseconds they are.
-        for findings in [&mut result.findings, &mut whose] {
-            if let Some(first) = findings.first_mut() {
-                first.headline = true;
-            }
-        }
-        result.findings.append(&mut whose);
-        result.warnings = asking::warnings(input);
-        result.warnings.append(&mut warnings);
-        asking::mark(input, &mut result);
-        (result, rows.records)
+        said.findings.extend(stack::whose(input, rows, &stacks).map(|whose| Finding { headline: true, ..whose }));
+        let labelled: Vec<(&Cell, String)> = loads.iter().map(|cell| (*cell, label(cell))).collect();
+        said.tables.extend(usage::table(input, rows, &labelled));
+        said.warnings = asking::warnings(input);
+        said.warnings.extend(stack::warnings(input, &stacks));
+        said
     }
 }
+
+/// In which growth is judged.
+const GROWTHS: [Quantity; 2] = [Quantity::THROUGHPUT, Quantity::TTFT];
 
 fn is_closed(cell: &Cell) -> bool {
     word(&cell.axes, "load") == "closed" && cell.twin_of.is_none()
@@ -158,11 +147,8 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
             .to_owned(),
     };
     let mut table = Table {
-        id: format!("latency-wall-{}", cells.first().map(|cell| present::slug(&cell.axes)).unwrap_or_default()),
-        title: format!(
-            "Throughput and time to first token, {}",
-            cells.first().map(|cell| present::describe(&cell.axes)).unwrap_or_default()
-        ),
+        id: "latency-wall".to_owned(),
+        title: "Throughput and time to first token".to_owned(),
         columns: vec![
             column("load", false, 0),
             column("requests/s", true, 0),
@@ -178,8 +164,9 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
              scheduled arrival."
                 .to_owned(),
             format!(
-                "plateau: closed loop over concurrency 1, 2, 4, ...; at once: mean number of requests under way. p99 needs {P99_NEEDS} requests a run. \
+                "plateau: closed loop over concurrency 1, 2, 4, ...; at once: mean number of requests under way. p99 needs {} requests a run. \
                  sat.: {:.0}% of the plateau or more, the latency is that of a queue that grows and has no interval.",
+                calls_needed(0.99),
                 SATURATED * 100.0
             ),
             gpu_note,
@@ -192,11 +179,10 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
 }
 
 fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> Row {
-    let (status, error) = asking::status(input, cell);
+    let (status, error) = (status::of(input.measurements, cell), status::error(input.measurements, cell));
     let saturated = is_saturated(input, cells, cell);
-    let least = least(input, cell);
     let mut put = |name: &str, metric: &str, unit: &str, is_latency: bool| {
-        let mut estimate = asking::reading(input, rows, cell, name);
+        let mut estimate = if is_latency { rows.latency(cell, name) } else { rows.reading(cell, name) };
         if is_latency
             && saturated
             && let Some(estimate) = &mut estimate
@@ -204,11 +190,7 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
             (estimate.lower, estimate.upper) = (None, None);
             estimate.method = "saturated".to_owned();
         }
-        if name.ends_with("p99_ns") && least < P99_NEEDS {
-            estimate = None;
-        }
-        let record = rows.push(cell, STAGE, metric, unit, estimate.clone());
-        (record.status, record.error) = (status, error.clone());
+        rows.push(cell, STAGE, metric, unit, estimate.clone());
         estimate
     };
     let rate = put("throughput_per_s", "throughput", "requests/s", false);
@@ -228,13 +210,12 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
     ] {
         put(name, metric, unit, metric.starts_with("ttft") || metric.starts_with("e2e"));
     }
-    let ratio = rows::linear_estimate(&rows::values(&asking::little(input, cell)), rows.samples(&cell.id));
-    let record = rows.push(cell, STAGE, "little_ratio", "1", ratio);
-    (record.status, record.error) = (status, error.clone());
+    let ratio = estimate::linear_estimate(&estimate::values(&asking::little(input, cell)), rows.samples(&cell.id));
+    rows.push(cell, STAGE, "little_ratio", "1", ratio);
     let latency = |estimate: &Estimate| {
         if saturated { format!("{} sat.", format::duration(estimate.point)) } else { present::duration_pm(estimate) }
     };
-    let mark = if status == Status::Invalid { " INVALID" } else { "" };
+    let mark = status::mark(input.measurements, cell);
     Row {
         values: vec![
             text(format!("{}{mark}", label(cell))),
@@ -252,11 +233,6 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
         status,
         group: if is_closed(cell) { "closed" } else { "open" }.to_owned(),
     }
-}
-
-/// Fewest requests of a run.
-fn least(input: &AnalysisInput, cell: &Cell) -> f64 {
-    input.measurements.reading_values(&cell.id, "requests").values().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// Whether an open loop is driven at what the plateau of the same runs carries, or more.
@@ -281,11 +257,11 @@ fn load_points(input: &AnalysisInput, cells: &[&Cell]) -> Vec<Vec<LoadPoint>> {
     let of = |cell: &Cell, name: &str| input.measurements.reading_values(&cell.id, name);
     let mut runs: BTreeMap<u32, Vec<LoadPoint>> = BTreeMap::new();
     for cell in &closed {
-        let (responses, latencies) = (of(cell, "response_mean_ns"), of(cell, "ttft_p50_ns"));
+        let responses = of(cell, "response_mean_ns");
         for (run, throughput) in of(cell, "throughput_per_s") {
-            let (Some(&response_ns), Some(&latency_ns)) = (responses.get(&run), latencies.get(&run)) else { continue };
+            let Some(&response_ns) = responses.get(&run) else { continue };
             let concurrency = u32::try_from(number(&cell.axes, "concurrency")).unwrap_or(u32::MAX);
-            runs.entry(run).or_default().push(LoadPoint { concurrency, throughput, response_ns, latency_ns });
+            runs.entry(run).or_default().push(LoadPoint { concurrency, throughput, response_ns });
         }
     }
     runs.into_values().filter(|points| points.len() == closed.len()).collect()
@@ -293,7 +269,7 @@ fn load_points(input: &AnalysisInput, cells: &[&Cell]) -> Vec<Vec<LoadPoint>> {
 
 /// Where the knee is, how much latency grew, how little throughput did.
 fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Finding> {
-    let usable: Vec<&Cell> = cells.iter().copied().filter(|cell| asking::status(input, cell).0 == Status::Ok).collect();
+    let usable: Vec<&Cell> = cells.iter().copied().filter(|cell| rows.rankable(cell)).collect();
     let runs = load_points(input, &usable);
     let wall = Wall::of(&runs).ok()?;
     let first =
@@ -301,23 +277,24 @@ fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
     let last = usable.iter().find(|cell| is_closed(cell) && number(&cell.axes, "concurrency") == u64::from(wall.to))?;
     let samples = rows.samples(&last.id);
     let estimate =
-        |interval: &benchstats::Interval, method: &str| rows::estimate(interval, method, runs.len(), samples);
-    let (throughput, latency) =
-        (estimate(&wall.throughput_growth, "paired-log-t"), estimate(&wall.latency_growth, "paired-log-t"));
+        |interval: &benchstats::Interval, method: &str| estimate::estimate(interval, method, runs.len(), samples);
+    let of = |quantity: Quantity| input.judged_of(&Comparison::new(&last.id, &first.id, quantity));
+    let (throughput, latency) = (of(Quantity::THROUGHPUT)?, of(Quantity::TTFT)?);
+    for (metric, judged) in [("throughput_growth", throughput), ("latency_growth", latency)] {
+        rows.push_judged(last, STAGE, (metric, "1"), judged.estimate.clone(), judged);
+    }
     let (knee, plateau) = (estimate(&wall.knee, "log-t"), estimate(&wall.plateau, "log-t"));
     for (metric, unit, figure) in [
-        ("throughput_growth", "1", &throughput),
-        ("latency_growth", "1", &latency),
         ("knee_concurrency", "1", &knee),
         ("plateau", "requests/s", &plateau),
     ] {
         rows.push(last, STAGE, metric, unit, Some(figure.clone())).baseline_cell_id = Some(first.id.clone());
     }
-    let (support, behind) = match wall.growth() {
+    let (support, behind) = match growth(&wall, throughput, latency) {
         Growth::Wall => (Support::Supported, "behind it, waiting is all that grows"),
         Growth::Scales => (Support::NotSupported, "the load did not reach it: throughput still grew with the clients"),
         Growth::Inconclusive => {
-            (Support::Inconclusive, "the intervals do not say whether throughput still grows behind it")
+            (Support::Inconclusive, "the intervals and the noise do not say whether throughput still grows behind it")
         }
     };
     let bound = if wall.from > 1 { "at most" } else { "at" };
@@ -330,8 +307,8 @@ fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
              ({}).",
             wall.from,
             wall.to,
-            format::ratio_ci(&throughput),
-            format::ratio_ci(&latency),
+            format::ratio_ci(&throughput.estimate),
+            format::ratio_ci(&latency.estimate),
             format::quantity_ci(&knee, ""),
             format::rate_ci(&plateau, "requests"),
             present::describe(&first.axes),
@@ -340,31 +317,41 @@ fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
     ))
 }
 
+/// What the growths show, at the levels that Holm gives them and beyond what their twins show.
+fn growth(wall: &Wall, throughput: &Judged, latency: &Judged) -> Growth {
+    if throughput.floor.known().is_none() || latency.floor.known().is_none() {
+        return Growth::Inconclusive;
+    }
+    match wall.growth(&throughput.adjusted, &latency.adjusted) {
+        Growth::Wall if latency.verdict != Verdict::Slower => Growth::Inconclusive,
+        growth => growth,
+    }
+}
+
 /// TTFT over throughput: the wall is where the line turns up.
-fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
-    let line = |name: &str, open: bool, reading: &str, needs: f64| {
+fn figure(rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
+    let line = |name: &str, open: bool, reading: &str| {
         let points = cells
             .iter()
             .filter(|cell| is_closed(cell) != open && word(&cell.axes, "load") != "capacity")
-            .filter(|cell| asking::status(input, cell).0 == Status::Ok && least(input, cell) >= needs)
+            .filter(|cell| rows.rankable(cell))
             .filter_map(|cell| {
-                let rate = asking::reading(input, rows, cell, "throughput_per_s")?;
-                let latency = asking::reading(input, rows, cell, reading)?;
+                let rate = rows.reading(cell, "throughput_per_s")?;
+                let latency = rows.latency(cell, reading)?;
                 Some(present::point(rate.point, &latency, 1e-6))
             })
             .collect();
         Series { name: name.to_owned(), points, reference: false }
     };
     let mut series = vec![
-        line("p50, closed loop", false, "ttft_p50_ns", 1.0),
-        line("p99, closed loop", false, "ttft_p99_ns", P99_NEEDS),
-        line("p50, open loop", true, "ttft_p50_ns", 1.0),
+        line("p50, closed loop", false, "ttft_p50_ns"),
+        line("p99, closed loop", false, "ttft_p99_ns"),
+        line("p50, open loop", true, "ttft_p50_ns"),
     ];
     series.retain(|series| !series.points.is_empty());
-    let first = cells.first()?;
     (!series.is_empty()).then(|| Figure {
-        id: format!("latency-wall-{}", present::slug(&first.axes)),
-        title: format!("Time to first token over throughput, {}", present::describe(&first.axes)),
+        id: "latency-wall".to_owned(),
+        title: "Time to first token over throughput".to_owned(),
         kind: FigureKind::Lines,
         x: present::axis("throughput (requests/s)", false),
         y: present::axis("time to first token (ms)", true),

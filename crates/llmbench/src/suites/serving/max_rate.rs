@@ -1,9 +1,9 @@
 //! 7 max-rate: which rate holds a service level, and how many servers carry a demand?
 
-use benchstats::StatsError;
-use llmbench_core::plan::{Cell, Drive, Plan, RateSearch};
+use benchstats::{Interval, StatsError};
+use llmbench_core::plan::{Cell, Drive, RateSearch};
 use llmbench_core::record::{
-    ExperimentResult, Figure, FigureKind, Finding, Point as Mark, Record, Row, Series, Status, Support, Table,
+    Estimate, Figure, FigureKind, Finding, Point as Mark, Row, Series, Status, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 use loadgen::rate_search::Found;
@@ -12,11 +12,15 @@ use serde_json::json;
 use super::asking::{self, Load, Point, STAGE};
 use super::bisection::{across_runs, replicas};
 use crate::format;
-use crate::suites::preprocessing::cells;
-use crate::suites::preprocessing::rows::{self, Rows};
+use crate::suites::house::cells;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::estimate;
+use crate::suites::house::floor::Floor;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, column, finding, text, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 use crate::worker::serving::Level;
 
 /// Upper over lower bound of a rate that is still called known. Beyond it nobody should buy servers by it.
@@ -49,7 +53,7 @@ impl Experiment for MaxRate {
             for level in settings.words("level") {
                 let level: Level = level.parse()?;
                 let point = Point { settings, asker, axes, workload };
-                cells.push(point.cell(Load {
+                let cell = point.cell(Load {
                     axes: &[("level", json!(level.to_string()))],
                     drive: Drive::Limit(search),
                     span_ms: param("span_ms", 5000.0),
@@ -58,37 +62,45 @@ impl Experiment for MaxRate {
                         ("output_tokens", json!(tokens)),
                         ("level", json!(level.to_string())),
                     ],
-                }));
+                });
+                cells.push(cells::twin(&cell));
+                cells.push(cell);
             }
         }
         Ok(cells)
     }
 
-    /// Nothing is compared: the runs end with their number.
-    fn comparisons(&self, _plan: &Plan) -> Vec<(String, String)> {
+    /// Levels are asked for one by one, and stand in one table.
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["level"]
+    }
+
+    /// Nothing is compared: the runs end with their number. The twin says how far two searches of one level differ, and no rate is known better.
+    fn comparisons(&self, _: &[&Cell]) -> Vec<Comparison> {
         Vec::new()
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let cells: Vec<&Cell> = input.cells().collect();
-        result.tables = vec![table(input, &mut rows, &cells)];
-        result.findings = cells.iter().filter_map(|cell| answer(input, &mut rows, cell)).collect();
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let cells = input.own_cells();
+        let mut warnings = asking::warnings(input);
+        warnings.extend(cells.iter().filter_map(|cell| late_warning(input, cell)));
+        warnings.extend(cells.iter().filter_map(|cell| match input.floor(cell, Quantity::RATE) {
+            Floor::Unknown(reason) => Some(format!("{}: {reason}, so that nobody knows how far two searches differ.", cell.id)),
+            Floor::Known(_) => None,
+        }));
+        Said {
+            tables: vec![table(input, rows, &cells)],
+            findings: cells.iter().filter_map(|cell| answer(input, rows, cell)).collect(),
+            figures: figure(input, &cells).into_iter().collect(),
+            warnings,
         }
-        result.figures = figure(input, &cells).into_iter().collect();
-        result.warnings = asking::warnings(input);
-        result.warnings.extend(cells.iter().filter_map(|cell| late_warning(input, cell)));
-        asking::mark(input, &mut result);
-        (result, rows.records)
     }
 }
 
 /// What each run's search found.
 fn found(input: &AnalysisInput, cell: &Cell) -> Vec<Found> {
-    let of = |name: &str| input.measurements.reading_values(&cell.id, name);
+    // Of every search that came to its end, whatever the verdict on the stretch that is shown.
+    let of = |name: &str| input.measurements.cell(&cell.id).map(|data| data.readings_of_all(name)).unwrap_or_default();
     let (holds, fails) = (of("holds_per_s"), of("fails_per_s"));
     input
         .measurements
@@ -105,7 +117,8 @@ fn found(input: &AnalysisInput, cell: &Cell) -> Vec<Found> {
 
 /// Tries that failed while the client itself was late: they may have failed for its sake.
 fn late_tries(input: &AnalysisInput, cell: &Cell) -> f64 {
-    input.measurements.reading_values(&cell.id, "invalid_tries").values().sum()
+    let tries = input.measurements.cell(&cell.id).map(|data| data.readings_of_all("invalid_tries"));
+    tries.unwrap_or_default().values().sum()
 }
 
 fn late_warning(input: &AnalysisInput, cell: &Cell) -> Option<String> {
@@ -124,12 +137,14 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
         .iter()
         .map(|cell| {
             // The stretch that is shown is one of many; whether tries were late is said by a warning.
-            let status = input.measurements.status(&cell.id);
-            let status = if status == Status::Unchecked { Status::Ok } else { status };
+            let status = match status::of(input.measurements, cell) {
+                Status::Invalid => Status::Ok,
+                status => status,
+            };
             let found = found(input, cell);
-            let rate = across_runs(&found)
+            let rate = known_rate(input, cell, &found)
                 .ok()
-                .map(|rate| rows::estimate(&rate, "bisection-log-t", found.len(), rows.samples(&cell.id)));
+                .map(|(rate, _)| estimate::estimate(&rate, "bisection-log-t", found.len(), rows.samples(&cell.id)));
             let record = rows.push(cell, STAGE, "max_rate", "requests/s", rate.clone());
             record.status = status;
             for (metric, unit, name) in [
@@ -138,10 +153,10 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
                 ("tries", "1", "tries"),
                 ("prompt_tokens", "1", "prompt_tokens"),
             ] {
-                let estimate = asking::reading(input, rows, cell, name);
+                let estimate = shown(rows, cell, name);
                 rows.push(cell, STAGE, metric, unit, estimate).status = status;
             }
-            let shown = |name: &str| asking::reading(input, rows, cell, name);
+            let shown = |name: &str| shown(rows, cell, name);
             let rate_text = match (&rate, found.first()) {
                 (Some(rate), _) => {
                     present::text(format!("{}{}", format::significant(rate.point, 3), present::plus_minus(rate)))
@@ -167,10 +182,7 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
         .collect();
     Table {
         id: "max-rate".to_owned(),
-        title: format!(
-            "The largest rate that holds, {}",
-            cells.first().map(|cell| present::describe(&cell.axes)).unwrap_or_default()
-        ),
+        title: "The largest rate that holds".to_owned(),
         columns: vec![
             column("level", false, 0),
             column("requests/s", true, 0),
@@ -182,10 +194,28 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
         rows: body,
         notes: vec![
             "Bisection in each run, open loop with Poisson arrivals; geometric mean of the runs, the interval is t across runs and half a bracket wider on \
-             either side. Latencies are those at the largest rate that held."
+             either side, and never narrower than the twin's noise floor. Latencies are those at the largest rate that held."
                 .to_owned(),
         ],
     }
+}
+
+/// A figure of the stretch at the largest rate; a percentile only where it has the requests that it needs.
+fn shown(rows: &Rows, cell: &Cell, name: &str) -> Option<Estimate> {
+    if name.ends_with("_ns") { rows.latency(cell, name) } else { rows.reading(cell, name) }
+}
+
+/// The rate across runs, known no better than two searches of one level agree; and why it is not known how well that is.
+fn known_rate(input: &AnalysisInput, cell: &Cell, found: &[Found]) -> Result<(Interval, Option<String>), StatsError> {
+    let rate = across_runs(found)?;
+    Ok(match input.floor(cell, Quantity::RATE) {
+        Floor::Known(floor) => {
+            let widest = 1.0 + floor.value;
+            let (lower, upper) = (rate.lower.min(rate.point / widest), rate.upper.max(rate.point * widest));
+            (Interval { lower, upper, ..rate }, None)
+        }
+        Floor::Unknown(reason) => (rate, Some(reason)),
+    })
 }
 
 fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding> {
@@ -193,9 +223,9 @@ fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding
     let level = word(&cell.axes, "level");
     let what = present::describe(&cell.axes);
     let claim = format!("a rate that holds {level} is known");
-    match across_runs(&found) {
-        Ok(interval) => {
-            let rate = rows::estimate(&interval, "bisection-log-t", found.len(), rows.samples(&cell.id));
+    match known_rate(input, cell, &found) {
+        Ok((interval, unknown)) => {
+            let rate = estimate::estimate(&interval, "bisection-log-t", found.len(), rows.samples(&cell.id));
             let mut sentence =
                 format!("One server holds {level} up to {} ({what}).", format::rate_ci(&rate, "requests"));
             if interval.upper > WIDEST * interval.lower {
@@ -226,7 +256,7 @@ fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding
                     ));
                 }
                 sentence.push('.');
-                let estimate = |point: f64| Some(rows::point_only(point, found.len(), rows.samples(&cell.id)));
+                let estimate = |point: f64| Some(estimate::point_only(point, found.len(), rows.samples(&cell.id)));
                 let (enough, cost) = (estimate(needed.enough as f64), estimate(needed.cost_per_million));
                 rows.push(cell, STAGE, "replicas", "1", enough);
                 if price > 0.0 {
@@ -234,7 +264,10 @@ fn answer(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<Finding
                 }
             }
             let late = late_tries(input, cell);
-            let support = if late > 0.0 {
+            let support = if let Some(reason) = unknown {
+                sentence.push_str(&format!(" Not sure: {reason}, so that nobody knows how far two searches differ."));
+                Support::Inconclusive
+            } else if late > 0.0 {
                 sentence.push_str(&format!(
                     " Not sure: in {late:.0} tries that did not hold the client itself was late, so it may be more."
                 ));

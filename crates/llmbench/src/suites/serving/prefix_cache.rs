@@ -1,24 +1,25 @@
 //! 2 prefix-cache: what is a prefix cache worth, and does load take it away?
 
-use std::collections::BTreeMap;
-
-use llmbench_core::plan::{Cell, Drive, Plan};
+use benchstats::order::calls_needed;
+use llmbench_core::plan::{Cell, Drive};
 use llmbench_core::record::{
-    Estimate, ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
+    Figure, FigureKind, Finding, Row, Series, Support, Table,
 };
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::json;
 
 use super::asking::{self, Load, Point, STAGE};
-use super::interaction::{Fate, Interaction, TwoByTwo};
+use super::interaction::Fate;
 use super::stack::{self, Stack};
 use super::usage;
 use crate::format;
-use crate::suites::preprocessing::cells;
-use crate::suites::preprocessing::rows::{self, LEVEL, Rows};
+use crate::suites::house::cells;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, column, finding, number, text, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The two histories.
 const SHARED: &str = "shared";
@@ -64,7 +65,7 @@ impl Experiment for PrefixCache {
                             ("unique", json!(history == UNIQUE)),
                         ],
                     });
-                    if history == SHARED && Some(&concurrency) == levels.first() {
+                    if history == SHARED && [levels.first(), levels.last()].contains(&Some(&concurrency)) {
                         all.push(cells::twin(&cell));
                     }
                     all.push(cell);
@@ -74,41 +75,60 @@ impl Experiment for PrefixCache {
         Ok(all)
     }
 
-    /// Shared against unique history at each concurrency.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let of: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
-        let shared = of.iter().filter(|cell| word(&cell.axes, "history") == SHARED);
-        shared.filter_map(|cell| Some((cell.id.clone(), counterpart(&of, cell)?.id.clone()))).collect()
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["history", "concurrency"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        let mut warnings = Vec::new();
-        for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
-            let cells: Vec<&Cell> =
-                input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
-            result.tables.push(table(input, &mut rows, &cells));
-            result.figures.extend(figure(input, &rows, &cells));
-            result.findings.extend(fate(input, &mut rows, &cells));
-            let stacks: Vec<Stack> =
-                cells.iter().filter_map(|cell| Stack::of(input, &rows, cell, label(cell), false)).collect();
-            if let Some((table, figures)) = stack::shown(input, &mut rows, &stacks) {
-                result.tables.push(table);
-                result.figures.extend(figures);
-            }
-            let labelled: Vec<(&Cell, String)> = cells.iter().map(|cell| (*cell, label(cell))).collect();
-            result.tables.extend(usage::table(input, &mut rows, &labelled));
-            warnings.extend(stack::warnings(input, &rows, &stacks));
+    /// Shared against unique history at each concurrency, and that at the highest over that at the lowest: what load makes of the benefit.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let shared = cells.iter().filter(|cell| word(&cell.axes, "history") == SHARED);
+        let pairs = shared.filter_map(|cell| Some((cell, counterpart(cells, cell)?)));
+        let mut all: Vec<Comparison> =
+            pairs.map(|(shared, unique)| Comparison::new(&shared.id, &unique.id, Quantity::TTFT)).collect();
+        all.extend(TwoByTwo::of(cells).map(|cells| cells.interaction()));
+        all
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let cells = input.own_cells();
+        let mut said = Said { tables: vec![table(input, rows, &cells)], ..Said::default() };
+        said.figures.extend(figure(rows, &cells));
+        said.findings.extend(fate(input, rows, &cells));
+        let stacks: Vec<Stack> =
+            cells.iter().filter_map(|cell| Stack::of(input, rows, cell, label(cell), false)).collect();
+        if let Some((table, figures)) = stack::shown(input, rows, &stacks) {
+            said.tables.push(table);
+            said.figures.extend(figures);
         }
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.warnings = asking::warnings(input);
-        result.warnings.append(&mut warnings);
-        asking::mark(input, &mut result);
-        (result, rows.records)
+        let labelled: Vec<(&Cell, String)> = cells.iter().map(|cell| (*cell, label(cell))).collect();
+        said.tables.extend(usage::table(input, rows, &labelled));
+        said.warnings = asking::warnings(input);
+        said.warnings.extend(stack::warnings(input, &stacks));
+        said
+    }
+}
+
+/// The four cells of the finding: both histories at the lowest and at the highest concurrency.
+struct TwoByTwo<'a> {
+    low: [&'a Cell; 2],
+    high: [&'a Cell; 2],
+}
+
+impl<'a> TwoByTwo<'a> {
+    fn of(cells: &[&'a Cell]) -> Option<Self> {
+        let level = |cell: &&&Cell| number(&cell.axes, "concurrency");
+        let shared = || cells.iter().filter(|cell| word(&cell.axes, "history") == SHARED);
+        let (low, high) = (*shared().min_by_key(level)?, *shared().max_by_key(level)?);
+        let (low, high) = ([low, counterpart(cells, low)?], [high, counterpart(cells, high)?]);
+        (low[0].id != high[0].id).then_some(Self { low, high })
+    }
+
+    fn pair([shared, unique]: [&Cell; 2]) -> Comparison {
+        Comparison::new(&shared.id, &unique.id, Quantity::TTFT)
+    }
+
+    fn interaction(&self) -> Comparison {
+        Self::pair(self.high).over(&self.low[0].id, &self.low[1].id)
     }
 }
 
@@ -126,20 +146,11 @@ fn counterpart<'a>(cells: &[&'a Cell], cell: &Cell) -> Option<&'a Cell> {
     })
 }
 
-fn benefit(input: &AnalysisInput, rows: &Rows, shared: &Cell, unique: &Cell) -> Option<Estimate> {
-    let of = |cell: &Cell| input.measurements.reading_values(&cell.id, LATENCY);
-    rows::ratio_estimate(&of(unique), &of(shared), rows.samples(&shared.id))
-}
-
 fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
-    let body = cells.iter().map(|cell| row(input, rows, cells, cell)).collect();
-    let first = cells.first();
+    let body = cells.iter().map(|cell| row(input, rows, cell)).collect();
     Table {
-        id: format!("prefix-cache-{}", first.map(|cell| present::slug(&cell.axes)).unwrap_or_default()),
-        title: format!(
-            "Shared and unique history, {}",
-            first.map(|cell| present::describe(&cell.axes)).unwrap_or_default()
-        ),
+        id: "prefix-cache".to_owned(),
+        title: "Shared and unique history".to_owned(),
         columns: vec![
             column("history", false, 0),
             column("at once", true, 0),
@@ -155,16 +166,17 @@ fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
              unique over that with shared history, paired within runs."
                 .to_owned(),
             "hit rate: tokens found in the cache over tokens looked for, from the server's /metrics during the stretch; empty where it has none.".to_owned(),
+            format!("p99 needs {} requests a run. {}", calls_needed(0.99), input.marks()),
         ],
     }
 }
 
-fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> Row {
-    let (status, error) = asking::status(input, cell);
+fn row(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Row {
+    let (status, error) = (status::of(input.measurements, cell), status::error(input.measurements, cell));
     let mut put = |name: &str, metric: &str, unit: &str| {
-        let estimate = asking::reading(input, rows, cell, name);
-        let record = rows.push(cell, STAGE, metric, unit, estimate.clone());
-        (record.status, record.error) = (status, error.clone());
+        let estimate =
+            if name.starts_with("ttft") { rows.latency(cell, name) } else { rows.reading(cell, name) };
+        rows.push(cell, STAGE, metric, unit, estimate.clone());
         estimate
     };
     let rate = put("throughput_per_s", "throughput", "requests/s");
@@ -173,19 +185,15 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
     put("cached_tokens", "cached_tokens", "1");
     put("prompt_tokens", "prompt_tokens", "1");
     put("lateness_p99_ns", "lateness_p99", "ns");
-    // A share may be 0, which has no logarithm.
-    let hits = rows::values(&input.measurements.reading_values(&cell.id, "hit_rate"));
-    let hits = rows::linear_estimate(&hits, rows.samples(&cell.id));
+    let hits = rows.linear_reading(cell, "hit_rate");
     if hits.is_some() {
-        rows.push(cell, STAGE, "hit_rate", "1", hits.clone()).status = status;
+        rows.push(cell, STAGE, "hit_rate", "1", hits.clone());
     }
-    let pair = (word(&cell.axes, "history") == SHARED).then(|| counterpart(cells, cell)).flatten();
-    let benefit = pair.filter(|_| status == Status::Ok).and_then(|unique| {
-        let benefit = benefit(input, rows, cell, unique)?;
-        rows.push(cell, STAGE, "benefit", "1", Some(benefit.clone())).baseline_cell_id = Some(unique.id.clone());
-        Some(benefit)
-    });
-    let mark = if status == Status::Invalid { " INVALID" } else { "" };
+    let judged = input.judged(cell);
+    if let Some(judged) = judged {
+        rows.push_judged(cell, STAGE, ("benefit", "1"), judged.speedup(), judged);
+    }
+    let mark = status::mark(input.measurements, cell);
     Row {
         values: vec![
             text(format!("{}{mark}", word(&cell.axes, "history"))),
@@ -194,50 +202,24 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
             present::figure(p50.as_ref(), present::duration_pm, None),
             present::figure(p99.as_ref(), |ns| format::duration(ns.point), None),
             present::figure(hits.as_ref(), |share| format::percent(share.point), None),
-            present::figure(benefit.as_ref(), present::ratio_pm, None),
+            judged.map_or_else(|| text(""), |judged| present::ratio_verdict(&judged.speedup(), judged.verdict)),
         ],
         status,
         group: word(&cell.axes, "history").to_owned(),
     }
 }
 
-/// The four figures of each run that has them all, at the least and the highest concurrency.
-fn two_by_two(input: &AnalysisInput, cells: &[&Cell]) -> Option<(u64, u64, Vec<TwoByTwo>)> {
-    let levels: Vec<u64> = cells.iter().map(|cell| number(&cell.axes, "concurrency")).collect();
-    let (low, high) = (*levels.iter().min()?, *levels.iter().max()?);
-    let of = |history: &str, level: u64| -> Option<BTreeMap<u32, f64>> {
-        let cell = cells
-            .iter()
-            .find(|cell| word(&cell.axes, "history") == history && number(&cell.axes, "concurrency") == level)?;
-        (asking::status(input, cell).0 == Status::Ok).then(|| input.measurements.reading_values(&cell.id, LATENCY))
-    };
-    let (low_without, low_with) = (of(UNIQUE, low)?, of(SHARED, low)?);
-    let (high_without, high_with) = (of(UNIQUE, high)?, of(SHARED, high)?);
-    let runs = low_without
-        .into_iter()
-        .filter_map(|(run, low_without)| {
-            Some(TwoByTwo {
-                low_without,
-                low_with: *low_with.get(&run)?,
-                high_without: *high_without.get(&run)?,
-                high_with: *high_with.get(&run)?,
-            })
-        })
-        .collect();
-    Some((low, high, runs))
-}
-
 fn fate(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Finding> {
-    let (low, high, runs) = two_by_two(input, cells)?;
-    let interaction = Interaction::of(&runs, LEVEL).ok()?;
-    let last =
-        cells.iter().find(|cell| word(&cell.axes, "history") == SHARED && number(&cell.axes, "concurrency") == high)?;
-    let samples = rows.samples(&last.id);
-    let of = |interval: &benchstats::Interval| rows::estimate(interval, "paired-log-t", runs.len(), samples);
-    let (at_low, at_high, ratio) =
-        (of(&interaction.low.interval), of(&interaction.high.interval), of(&interaction.ratio.interval));
-    rows.push(last, STAGE, "interaction", "1", Some(ratio.clone()));
-    let (support, words) = match interaction.fate(rows.floor) {
+    let four = TwoByTwo::of(cells)?;
+    let [low, high] = [four.low, four.high].map(TwoByTwo::pair);
+    let (low, high) = (input.judged_of(&low)?, input.judged_of(&high)?);
+    let between = input.judged_of(&four.interaction())?;
+    let last = four.high[0];
+    // Time over time is the benefit turned round.
+    let ratio = between.speedup();
+    rows.push_judged(last, STAGE, ("interaction", "1"), ratio.clone(), between);
+    let [at_low, at_high] = [four.low, four.high].map(|[shared, _]| number(&shared.axes, "concurrency"));
+    let (support, words) = match Fate::of(low, high, between) {
         Fate::NoBenefit => (Support::NotSupported, "there is no benefit that load could take away"),
         Fate::Vanishes => (Support::Supported, "load takes all of it"),
         Fate::Shrinks => (Support::Supported, "load takes some of it"),
@@ -250,9 +232,9 @@ fn fate(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
         support,
         "load takes the prefix cache's benefit away".to_owned(),
         format!(
-            "A history that the server has met shortens the median TTFT {} at {low} at once and {} at {high} at once; high over low is {}: {words} ({}).",
-            format::ratio_ci(&at_low),
-            format::ratio_ci(&at_high),
+            "A history that the server has met shortens the median TTFT {} at {at_low} at once and {} at {at_high} at once; high over low is {}: {words} ({}).",
+            format::ratio_ci(&low.speedup()),
+            format::ratio_ci(&high.speedup()),
             format::ratio_ci(&ratio),
             present::describe(&last.axes),
         ),
@@ -260,7 +242,7 @@ fn fate(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Findi
     ))
 }
 
-fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
+fn figure(rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
     let levels = present::distinct(cells.iter().map(|cell| number(&cell.axes, "concurrency")));
     let series: Vec<Series> = [UNIQUE, SHARED]
         .into_iter()
@@ -268,20 +250,19 @@ fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure>
             name: format!("{history} history"),
             points: cells
                 .iter()
-                .filter(|cell| word(&cell.axes, "history") == history && asking::status(input, cell).0 == Status::Ok)
+                .filter(|cell| word(&cell.axes, "history") == history && rows.rankable(cell))
                 .filter_map(|cell| {
                     let at = levels.iter().position(|level| *level == number(&cell.axes, "concurrency"))?;
-                    Some(present::point(at as f64, &asking::reading(input, rows, cell, LATENCY)?, 1e-6))
+                    Some(present::point(at as f64, &rows.reading(cell, LATENCY)?, 1e-6))
                 })
                 .collect(),
             reference: false,
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    let first = cells.first()?;
     (!series.is_empty()).then(|| Figure {
-        id: format!("prefix-cache-{}", present::slug(&first.axes)),
-        title: format!("What a history that the server has met is worth, {}", present::describe(&first.axes)),
+        id: "prefix-cache".to_owned(),
+        title: "What a history that the server has met is worth".to_owned(),
         kind: FigureKind::GroupedBars,
         x: present::categories("requests at once", levels.iter().map(u64::to_string).collect()),
         y: present::axis("median time to first token (ms)", true),

@@ -1,18 +1,21 @@
 //! 3 sidecar: what does the server's preprocessing cost, and what does a sidecar leave of it?
 
-use llmbench_core::plan::{Cell, Drive, Plan};
-use llmbench_core::record::{Estimate, ExperimentResult, Figure, FigureKind, Record, Row, Series, Status, Table};
+use benchstats::order::calls_needed;
+use llmbench_core::plan::{Cell, Drive};
+use llmbench_core::record::{Estimate, Figure, FigureKind, Row, Series, Table};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::{Value, json};
 
 use super::asking::{self, Load, Point, STAGE};
 use super::tax_findings;
 use crate::format;
-use crate::suites::preprocessing::cells;
-use crate::suites::preprocessing::rows::{self, Rows};
+use crate::suites::house::cells;
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, column, number, text, word};
 use crate::suites::settings::{ExperimentSettings, PlanContext};
-use crate::suites::{AnalysisInput, Experiment};
+use crate::suites::{AnalysisInput, Experiment, Said};
 
 /// The server renders the template and tokenizes.
 pub(super) const MESSAGES: &str = "messages";
@@ -22,10 +25,10 @@ pub(super) const TEXT: &str = "text";
 pub(super) const SIDECAR: &str = "sidecar";
 /// The client has rendered and tokenized before the clock starts: the floor.
 pub(super) const IDS: &str = "ids";
-const WAYS: [&str; 4] = [MESSAGES, TEXT, SIDECAR, IDS];
+const STRATEGIES: [&str; 4] = [MESSAGES, TEXT, SIDECAR, IDS];
 /// What is compared.
 pub(super) const LATENCY: &str = "ttft_p50_ns";
-/// Hit rates of ways that differ by more than this compare unlike work.
+/// Hit rates of strategies that differ by more than this compare unlike work.
 const HITS_APART: f64 = 0.02;
 
 /// The experiment.
@@ -50,21 +53,21 @@ impl Experiment for Sidecar {
                 settings.name
             ));
         }
-        let ways = ways(settings)?;
+        let strategies = strategies(settings)?;
         let mut all = Vec::new();
         for (axes, workload) in &cells::points(context, settings)? {
             let point = Point { settings, asker, axes, workload };
-            for way in &ways {
+            for strategy in &strategies {
                 for &concurrency in &levels {
                     let mut cell = point.cell(Load {
-                        axes: &[("way", json!(way)), ("concurrency", json!(concurrency))],
+                        axes: &[("strategy", json!(strategy)), ("concurrency", json!(concurrency))],
                         drive: Drive::Closed { concurrency },
                         span_ms,
-                        params: &params(settings, way),
+                        params: &params(settings, strategy),
                     });
-                    // The ways at one load one after the other: what drifts meets them alike.
+                    // The strategies at one load one after the other: what drifts meets them alike.
                     cell.beside = format!("{}/{}/{concurrency}", settings.name, workload.id);
-                    if *way == IDS && Some(&concurrency) == levels.first() {
+                    if *strategy == IDS && [levels.first(), levels.last()].contains(&Some(&concurrency)) {
                         all.push(cells::twin(&cell));
                     }
                     all.push(cell);
@@ -74,66 +77,70 @@ impl Experiment for Sidecar {
         Ok(all)
     }
 
-    /// Each way against ids at each concurrency.
-    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
-        let of: Vec<&Cell> =
-            plan.cells.iter().filter(|cell| cell.experiment == self.name() && cell.twin_of.is_none()).collect();
-        let taxed = of.iter().filter(|cell| word(&cell.axes, "way") != IDS);
-        taxed.filter_map(|cell| Some((cell.id.clone(), floor(&of, cell)?.id.clone()))).collect()
+    fn compared_axes(&self) -> &'static [&'static str] {
+        &["strategy", "concurrency"]
     }
 
-    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
-        let mut rows = Rows::new(input);
-        let mut result = present::outline(input);
-        for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
-            let cells: Vec<&Cell> =
-                input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
-            result.tables.push(table(input, &mut rows, &cells));
-            result.figures.extend(figure(input, &rows, &cells));
-            result.findings.extend(tax_findings::of(input, &mut rows, &cells));
-            result.warnings.extend(unlike(input, &cells));
+    /// By how much the median TTFT differs: of each strategy from ids, and of the sidecar from messages, at each concurrency; and of messages from ids at the
+    /// highest concurrency less that at the lowest, which is what queueing makes of it.
+    fn comparisons(&self, cells: &[&Cell]) -> Vec<Comparison> {
+        let differ = |row: &Cell, base: &Cell| Comparison::new(&row.id, &base.id, Quantity::TTFT_DIFFERENCE);
+        let taxed = cells.iter().filter(|cell| word(&cell.axes, "strategy") != IDS);
+        let mut all: Vec<Comparison> = taxed.filter_map(|cell| Some(differ(cell, floor(cells, cell)?))).collect();
+        let sidecars = cells.iter().filter(|cell| word(&cell.axes, "strategy") == SIDECAR);
+        all.extend(sidecars.filter_map(|cell| {
+            Some(differ(cell, find(cells, MESSAGES, number(&cell.axes, "concurrency"))?))
+        }));
+        all.extend(tax_findings::queueing_comparison(cells));
+        all
+    }
+
+    fn analyse(&self, input: &AnalysisInput, rows: &mut Rows) -> Said {
+        let cells = input.own_cells();
+        let mut warnings = unlike(input, &cells);
+        warnings.extend(asking::warnings(input));
+        Said {
+            tables: vec![table(input, rows, &cells)],
+            figures: figure(rows, &cells).into_iter().collect(),
+            findings: tax_findings::of(input, rows, &cells),
+            warnings,
         }
-        if let Some(first) = result.findings.first_mut() {
-            first.headline = true;
-        }
-        result.warnings.extend(asking::warnings(input));
-        asking::mark(input, &mut result);
-        (result, rows.records)
     }
 }
 
-/// The ways that are asked for; ids among them, which all are compared with.
-fn ways(settings: &ExperimentSettings) -> Result<Vec<&'static str>, String> {
-    let asked = settings.words("way");
-    let ways: Vec<&str> = WAYS.into_iter().filter(|way| asked.iter().any(|asked| asked == way)).collect();
-    if let Some(other) = asked.iter().find(|asked| !WAYS.contains(&asked.as_str())) {
-        return Err(format!("experiment {}: there is no way {other:?}; there are: {}", settings.name, WAYS.join(", ")));
+/// The strategies that are asked for; ids among them, which all are compared with.
+fn strategies(settings: &ExperimentSettings) -> Result<Vec<&'static str>, String> {
+    let asked = settings.words("strategy");
+    let strategies: Vec<&str> =
+        STRATEGIES.into_iter().filter(|strategy| asked.iter().any(|asked| asked == strategy)).collect();
+    if let Some(other) = asked.iter().find(|asked| !STRATEGIES.contains(&asked.as_str())) {
+        return Err(format!("experiment {}: there is no strategy {other:?}; there are: {}", settings.name, STRATEGIES.join(", ")));
     }
-    if !ways.contains(&IDS) || ways.len() < 2 {
+    if !strategies.contains(&IDS) || strategies.len() < 2 {
         return Err(format!(
-            "experiment {}: ids and another way are needed, as way = [\"messages\", \"ids\"]: ids are what the others are compared with",
+            "experiment {}: ids and another strategy are needed, as strategy = [\"messages\", \"ids\"]: ids are what the others are compared with",
             settings.name
         ));
     }
-    Ok(ways)
+    Ok(strategies)
 }
 
-/// How a way asks.
-fn params(settings: &ExperimentSettings, way: &str) -> Vec<(&'static str, Value)> {
-    let form = if way == SIDECAR { MESSAGES } else { way };
+/// How a strategy asks.
+fn params(settings: &ExperimentSettings, strategy: &str) -> Vec<(&'static str, Value)> {
+    let form = if strategy == SIDECAR { MESSAGES } else { strategy };
     let number = |name: &str, otherwise: f64| json!(settings.param(name).unwrap_or(otherwise) as u64);
     vec![
         ("form", json!(form)),
-        ("sidecar", json!(way == SIDECAR)),
+        ("sidecar", json!(strategy == SIDECAR)),
         ("output_tokens", number("output_tokens", 1.0)),
         ("gate_requests", number("gate_requests", 4.0)),
         ("gate_tokens", number("gate_tokens", 8.0)),
     ]
 }
 
-/// The cell of a way at a load.
-pub(super) fn find<'a>(cells: &[&'a Cell], way: &str, concurrency: u64) -> Option<&'a Cell> {
-    let is = |cell: &&&Cell| word(&cell.axes, "way") == way && number(&cell.axes, "concurrency") == concurrency;
+/// The cell of a strategy at a load.
+pub(super) fn find<'a>(cells: &[&'a Cell], strategy: &str, concurrency: u64) -> Option<&'a Cell> {
+    let is = |cell: &&&Cell| word(&cell.axes, "strategy") == strategy && number(&cell.axes, "concurrency") == concurrency;
     cells.iter().find(is).copied()
 }
 
@@ -145,22 +152,19 @@ fn floor<'a>(cells: &[&'a Cell], cell: &Cell) -> Option<&'a Cell> {
 
 fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
     let body = cells.iter().map(|cell| row(input, rows, cells, cell)).collect();
-    let first = cells.first();
     let mut notes = vec![
         "messages: the server does template and tokenizer. text: the tokenizer only. sidecar: messages to llmbench sidecar, which sends ids to the \
-         server. ids: made by the client beforehand, the floor. tax: median TTFT less that of ids, paired within runs; share: of the way's own TTFT."
+         server. ids: made by the client beforehand, the floor. tax: median TTFT less that of ids, paired within runs; share: of the strategy's own TTFT."
             .to_owned(),
         "CPU: of the server's and the sidecar's processes for a request, where they were started here.".to_owned(),
     ];
+    notes.push(format!("p99 needs {} requests a run. {}", calls_needed(0.99), input.marks()));
     notes.extend(gate_note(input, cells));
     Table {
-        id: format!("sidecar-{}", first.map(|cell| present::slug(&cell.axes)).unwrap_or_default()),
-        title: format!(
-            "Four ways to send the same request, {}",
-            first.map(|cell| present::describe(&cell.axes)).unwrap_or_default()
-        ),
+        id: "sidecar".to_owned(),
+        title: "Four strategies of sending the same request".to_owned(),
         columns: vec![
-            column("way", false, 0),
+            column("strategy", false, 0),
             column("at once", true, 0),
             column("requests/s", true, 1),
             column("TTFT p50", true, 0),
@@ -190,16 +194,16 @@ fn gate_note(input: &AnalysisInput, cells: &[&Cell]) -> Option<String> {
         }
     };
     Some(format!(
-        "gate, {requests:.0} requests in each run, one at a time: {compared} between the ways of this table that have figures."
+        "gate, {requests:.0} requests in each run, one at a time: {compared} between the strategies of this table that have figures."
     ))
 }
 
 fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> Row {
-    let (status, error) = asking::status(input, cell);
+    let status = status::of(input.measurements, cell);
     let mut put = |name: &str, metric: &str, unit: &str| {
-        let estimate = asking::reading(input, rows, cell, name);
-        let record = rows.push(cell, STAGE, metric, unit, estimate.clone());
-        (record.status, record.error) = (status, error.clone());
+        let estimate =
+            if name.starts_with("ttft") { rows.latency(cell, name) } else { rows.reading(cell, name) };
+        rows.push(cell, STAGE, metric, unit, estimate.clone());
         estimate
     };
     let rate = put("throughput_per_s", "throughput", "requests/s");
@@ -207,20 +211,16 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
     let p99 = put("ttft_p99_ns", "ttft_p99", "ns");
     put("prompt_tokens", "prompt_tokens", "1");
     put("lateness_p99_ns", "lateness_p99", "ns");
-    let server_cpu = optional(input, rows, cell, "server_cpu_ns_per_request", "server_cpu_per_request", "ns");
-    let sidecar_cpu = optional(input, rows, cell, "sidecar_cpu_ns_per_request", "sidecar_cpu_per_request", "ns");
-    optional(input, rows, cell, "hit_rate", "hit_rate", "1");
-    optional(input, rows, cell, "cached_tokens", "cached_tokens", "1");
-    let tax = floor(cells, cell).filter(|floor| floor.id != cell.id).and_then(|floor| {
-        let tax = tax_findings::tax(input, cell, floor)?;
-        let samples = rows.samples(&cell.id);
-        let estimate = |interval| rows::estimate(interval, "paired-t", tax.runs, samples);
-        let (difference, share) = (estimate(&tax.tax.difference), estimate(&tax.tax.share));
-        for (metric, unit, estimate) in [("tax", "ns", &difference), ("tax_share", "1", &share)] {
-            rows.push(cell, STAGE, metric, unit, Some(estimate.clone())).baseline_cell_id = Some(floor.id.clone());
-        }
-        Some((difference, share))
-    });
+    let server_cpu = optional(rows, cell, "server_cpu_ns_per_request", "server_cpu_per_request", "ns");
+    let sidecar_cpu = optional(rows, cell, "sidecar_cpu_ns_per_request", "sidecar_cpu_per_request", "ns");
+    optional(rows, cell, "hit_rate", "hit_rate", "1");
+    optional(rows, cell, "cached_tokens", "cached_tokens", "1");
+    let judged = floor(cells, cell).and_then(|floor| input.judged_of(&tax_findings::difference(cell, floor)));
+    let share = judged.and_then(|judged| tax_findings::share(input, judged));
+    if let Some(judged) = judged {
+        rows.push_judged(cell, STAGE, ("tax", "ns"), judged.estimate.clone(), judged);
+        rows.push(cell, STAGE, "tax_share", "1", share.clone()).baseline_cell_id = Some(judged.baseline.clone());
+    }
     let cpu = match (&server_cpu, &sidecar_cpu) {
         (None, None) => String::new(),
         (Some(server), None) => format::duration(server.point),
@@ -229,42 +229,31 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
             format!("{} + {}", format::duration(server.point), format::duration(sidecar.point))
         }
     };
-    let mark = if status == Status::Invalid { " INVALID" } else { "" };
-    let (tax, share) = tax.unzip();
+    let mark = status::mark(input.measurements, cell);
     Row {
         values: vec![
-            text(format!("{}{mark}", word(&cell.axes, "way"))),
+            text(format!("{}{mark}", word(&cell.axes, "strategy"))),
             text(number(&cell.axes, "concurrency").to_string()),
             present::figure(rate.as_ref(), |rate| format::significant(rate.point, 3), None),
             present::figure(p50.as_ref(), present::duration_pm, None),
             present::figure(p99.as_ref(), |ns| format::duration(ns.point), None),
-            present::figure(tax.as_ref(), tax_findings::difference_ci, None),
+            judged.map_or_else(|| text(""), |judged| tax_findings::difference_verdict(judged)),
             present::figure(share.as_ref(), |share| format::percent(share.point), None),
             text(cpu),
         ],
         status,
-        group: word(&cell.axes, "way").to_owned(),
+        group: word(&cell.axes, "strategy").to_owned(),
     }
 }
 
 /// A row of a reading that not every server has and that may be 0, which has no logarithm.
-fn optional(
-    input: &AnalysisInput,
-    rows: &mut Rows,
-    cell: &Cell,
-    name: &str,
-    metric: &str,
-    unit: &str,
-) -> Option<Estimate> {
-    let values = rows::values(&input.measurements.reading_values(&cell.id, name));
-    let estimate = rows::linear_estimate(&values, rows.samples(&cell.id))?;
-    let (status, error) = asking::status(input, cell);
-    let record = rows.push(cell, STAGE, metric, unit, Some(estimate.clone()));
-    (record.status, record.error) = (status, error);
+fn optional(rows: &mut Rows, cell: &Cell, name: &str, metric: &str, unit: &str) -> Option<Estimate> {
+    let estimate = rows.linear_reading(cell, name)?;
+    rows.push(cell, STAGE, metric, unit, Some(estimate.clone()));
     Some(estimate)
 }
 
-/// A cache that helped one way more than another, or connections that only one of them had to open, make the difference their own.
+/// A cache that helped one strategy more than another, or connections that only one of them had to open, make the difference their own.
 fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
     let mean = |cell: &Cell, name: &str| {
         let values = input.measurements.reading_values(&cell.id, name);
@@ -276,20 +265,20 @@ fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
     let mut warnings = Vec::new();
     for cell in cells {
         let Some(floor) = floor(cells, cell) else { continue };
-        if let (Some(way), Some(of_ids)) = (hits(cell), hits(floor))
-            && (way - of_ids).abs() > HITS_APART
+        if let (Some(own), Some(of_ids)) = (hits(cell), hits(floor))
+            && (own - of_ids).abs() > HITS_APART
         {
             warnings.push(format!(
                 "{}: the server's prefix cache held {} of the prompt tokens and {} as ids: the tax holds this difference too. Give the server a \
                  cache that holds the whole workload.",
                 cell.id,
-                format::percent(way),
+                format::percent(own),
                 format::percent(of_ids)
             ));
         }
         let opens = |cell: &Cell| mean(cell, "single_use").is_some_and(|share| share > 0.0);
         if opens(cell) != opens(floor) {
-            let (one, other) = if opens(cell) { ("this way", "ids do") } else { ("ids", "this way does") };
+            let (one, other) = if opens(cell) { ("this strategy", "ids do") } else { ("ids", "this strategy does") };
             warnings.push(format!(
                 "{}: each request of {one} opens a connection, because the server closes them, and {other} not: the tax holds this difference too.",
                 cell.id
@@ -299,34 +288,33 @@ fn unlike(input: &AnalysisInput, cells: &[&Cell]) -> Vec<String> {
     warnings
 }
 
-fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
+fn figure(rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
     let levels = present::distinct(cells.iter().map(|cell| number(&cell.axes, "concurrency")));
-    let series: Vec<Series> = WAYS
+    let series: Vec<Series> = STRATEGIES
         .into_iter()
-        .map(|way| Series {
-            name: way.to_owned(),
+        .map(|strategy| Series {
+            name: strategy.to_owned(),
             points: levels
                 .iter()
                 .enumerate()
                 .filter_map(|(at, level)| {
-                    let cell = find(cells, way, *level).filter(|cell| asking::status(input, cell).0 == Status::Ok)?;
-                    Some(present::point(at as f64, &asking::reading(input, rows, cell, LATENCY)?, 1e-6))
+                    let cell = find(cells, strategy, *level).filter(|cell| rows.rankable(cell))?;
+                    Some(present::point(at as f64, &rows.reading(cell, LATENCY)?, 1e-6))
                 })
                 .collect(),
             reference: false,
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    let first = cells.first()?;
     (!series.is_empty()).then(|| Figure {
-        id: format!("sidecar-{}", present::slug(&first.axes)),
-        title: format!("Where template and tokenizer run, {}", present::describe(&first.axes)),
+        id: "sidecar".to_owned(),
+        title: "Where template and tokenizer run".to_owned(),
         kind: FigureKind::GroupedBars,
         x: present::categories("requests at once", levels.iter().map(u64::to_string).collect()),
         y: present::axis("median time to first token (ms)", true),
         series,
         caption: "Mean across runs with 95% intervals. ids are the floor: what a bar stands above it is the price of preparing the request there. On the \
-                  log scale equal distances are equal factors. INVALID points and ways that failed the gate are left out."
+                  log scale equal distances are equal factors. INVALID points and strategies that failed the gate are left out."
             .to_owned(),
     })
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use llmbench_core::plan::Cell;
-use llmbench_core::record::{CellValue, Estimate, Figure, FigureKind, Finding, Row, Series, Status, Support, Table};
+use llmbench_core::record::{CellValue, Estimate, Figure, FigureKind, Finding, Row, Series, Support, Table};
 
-use super::asking::{self, STAGE};
+use super::asking::STAGE;
 use super::ttft_parts::{Part, Read, Split, largest};
 use crate::format;
 use crate::suites::AnalysisInput;
-use crate::suites::preprocessing::rows::{self, Rows};
+use crate::suites::house::comparison::Quantity;
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, column, finding, number, text};
 
 /// Means so far apart cannot be read off one axis: then the shares have a figure of their own.
@@ -41,7 +44,7 @@ impl<'a> Stack<'a> {
 
     fn estimate(&self, of: impl Fn(&Split) -> Option<f64>) -> Option<Estimate> {
         let values: Vec<f64> = self.splits.values().filter_map(of).collect();
-        let mut estimate = rows::linear_estimate(&values, self.samples)?;
+        let mut estimate = estimate::linear_estimate(&values, self.samples)?;
         if self.saturated {
             (estimate.lower, estimate.upper) = (None, None);
             estimate.method = "saturated".to_owned();
@@ -115,8 +118,8 @@ pub fn shown(input: &AnalysisInput, rows: &mut Rows, stacks: &[Stack]) -> Option
         column(part.name(), true, drop)
     }));
     let table = Table {
-        id: format!("{}-ttft-parts-{}", first.experiment, present::slug(&first.axes)),
-        title: format!("Where a TTFT goes, {}", present::describe(&first.axes)),
+        id: format!("{}-ttft-parts", first.experiment),
+        title: "Where a TTFT goes".to_owned(),
         columns,
         rows: stacks.iter().map(|stack| row(input, rows, stack, &known)).collect(),
         notes: notes(input, &known),
@@ -125,12 +128,11 @@ pub fn shown(input: &AnalysisInput, rows: &mut Rows, stacks: &[Stack]) -> Option
 }
 
 fn row(input: &AnalysisInput, rows: &mut Rows, stack: &Stack, known: &[Part]) -> Row {
-    let (status, error) = asking::status(input, stack.cell);
+    let (status, error) = (status::of(input.measurements, stack.cell), input.error(&stack.cell.id));
     let mut put = |metric: &str, estimate: &Option<Estimate>| {
-        let record = rows.push(stack.cell, STAGE, metric, "ns", estimate.clone());
-        (record.status, record.error) = (status, error.clone());
+        rows.push(stack.cell, STAGE, metric, "ns", estimate.clone());
     };
-    let mark = if status == Status::Invalid { " INVALID" } else { "" };
+    let mark = status::mark(input.measurements, stack.cell);
     let total = stack.total();
     put("ttft_mean_all", &total);
     let mut values = vec![
@@ -188,7 +190,7 @@ fn notes(input: &AnalysisInput, known: &[Part]) -> Vec<String> {
 
 /// Bars of the parts in ms, and of their shares where the means are far apart. INVALID points are left out.
 fn figures(input: &AnalysisInput, stacks: &[Stack], known: &[Part]) -> Vec<Figure> {
-    let usable: Vec<&Stack> = stacks.iter().filter(|stack| asking::status(input, stack.cell).0 == Status::Ok).collect();
+    let usable: Vec<&Stack> = stacks.iter().filter(|stack| status::is_usable(input.measurements, stack.cell)).collect();
     let Some(first) = usable.first().map(|stack| stack.cell) else { return Vec::new() };
     let series = |of: &dyn Fn(&Stack, Part) -> Option<Estimate>, factor: f64| -> Vec<Series> {
         let points = |part: Part| {
@@ -206,8 +208,8 @@ fn figures(input: &AnalysisInput, stacks: &[Stack], known: &[Part]) -> Vec<Figur
             .collect()
     };
     let figure = |suffix: &str, title: &str, label: &str, series: Vec<Series>, caption: &str| Figure {
-        id: format!("{}-ttft-{suffix}-{}", first.experiment, present::slug(&first.axes)),
-        title: format!("{title}, {}", present::describe(&first.axes)),
+        id: format!("{}-ttft-{suffix}", first.experiment),
+        title: title.to_owned(),
         kind: FigureKind::StackedBars,
         x: present::categories("load", usable.iter().map(|stack| stack.label.clone()).collect()),
         y: present::axis(label, false),
@@ -251,7 +253,7 @@ pub fn whose(input: &AnalysisInput, rows: &mut Rows, stacks: &[Stack]) -> Option
         stacks
             .iter()
             .filter(|stack| number(&stack.cell.axes, "concurrency") > 0)
-            .filter(|stack| asking::status(input, stack.cell).0 == Status::Ok)
+            .filter(|stack| status::is_usable(input.measurements, stack.cell))
     };
     let (low, high) = (usable().min_by_key(at)?, usable().max_by_key(at)?);
     let (low_part, low_share, low_clear) = low.largest()?;
@@ -295,7 +297,9 @@ pub fn whose(input: &AnalysisInput, rows: &mut Rows, stacks: &[Stack]) -> Option
 }
 
 /// Where the server counted other requests than were sent, where parts do not add up, and where the cheap exchanges failed.
-pub fn warnings(input: &AnalysisInput, rows: &Rows, stacks: &[Stack]) -> Vec<String> {
+pub fn warnings(input: &AnalysisInput, stacks: &[Stack]) -> Vec<String> {
+    // A warning claims no difference: where nobody knows the noise, the least excess counts.
+    let noise = |stack: &Stack| input.floor(stack.cell, Quantity::TTFT).known().map_or(0.0, |floor| floor.value);
     let mut warnings = Vec::new();
     for cell in input.cells().filter(|cell| cell.twin_of.is_none()) {
         warnings.extend(others(input, cell));
@@ -309,11 +313,11 @@ pub fn warnings(input: &AnalysisInput, rows: &Rows, stacks: &[Stack]) -> Vec<Str
             ));
         }
     }
-    for stack in stacks.iter().filter(|stack| asking::status(input, stack.cell).0 == Status::Ok) {
+    for stack in stacks.iter().filter(|stack| status::is_usable(input.measurements, stack.cell)) {
         let excess = stack.estimate(|split| split.share(Part::Unexplained));
         if let Some(excess) = excess
             && excess.upper.is_some_and(|upper| upper < 0.0)
-            && -excess.point > rows.floor.max(LEAST_EXCESS)
+            && -excess.point > noise(stack).max(LEAST_EXCESS)
         {
             warnings.push(format!(
                 "{}: the parts of the TTFT are {} more than the whole: parts that were measured apart overlap, or the server's clock holds more than its name says. \

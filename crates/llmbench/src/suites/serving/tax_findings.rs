@@ -1,32 +1,66 @@
 //! What experiment 3 concludes: the base tax of messages, what the sidecar leaves of it, and what queueing makes of it.
 
+use benchstats::verdict::Verdict;
 use llmbench_core::plan::Cell;
-use llmbench_core::record::{Estimate, Finding, Status, Support};
+use llmbench_core::record::{CellValue, Estimate, Finding, Support};
 
-use super::asking::{self, STAGE};
+use super::asking::STAGE;
 use super::sidecar::{IDS, LATENCY, MESSAGES, SIDECAR, find};
-use super::tax::{Paid, Tax, multiplied};
+use super::tax::multiplied;
 use crate::format::{self, TimeUnit, percent_ci};
 use crate::suites::AnalysisInput;
-use crate::suites::preprocessing::rows::{self, LEVEL, Rows};
+use crate::suites::house::comparison::{Comparison, Quantity};
+use crate::suites::house::estimate::{self, LEVEL};
+use crate::suites::house::floor::Floor;
+use crate::suites::house::judged::Judged;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
 use crate::suites::present::{self, finding, number};
 
-/// A tax and the runs that it rests on.
-pub struct Taxed {
-    pub tax: Tax,
-    pub runs: usize,
+/// How much longer the median TTFT of a strategy is than that of another one.
+pub fn difference(row: &Cell, baseline: &Cell) -> Comparison {
+    Comparison::new(&row.id, &baseline.id, Quantity::TTFT_DIFFERENCE)
 }
 
-/// The tax of a way over the floor; none where one of them must not be used, or with one run.
-pub fn tax(input: &AnalysisInput, way: &Cell, floor: &Cell) -> Option<Taxed> {
-    let (way_ns, floor_ns): (Vec<f64>, Vec<f64>) = pairs(input, [way, floor])?.into_iter().map(|[a, b]| (a, b)).unzip();
-    let tax = Tax::of(&way_ns, &floor_ns, LEVEL).ok()?;
-    Some(Taxed { tax, runs: way_ns.len() })
+/// The tax of messages at the highest concurrency less that at the lowest; none without both.
+pub fn queueing_comparison(cells: &[&Cell]) -> Option<Comparison> {
+    let (low, high) = ends(cells)?;
+    let [messages_low, ids_low] = [find(cells, MESSAGES, low)?, find(cells, IDS, low)?];
+    let [messages_high, ids_high] = [find(cells, MESSAGES, high)?, find(cells, IDS, high)?];
+    (low != high).then(|| difference(messages_high, ids_high).over(&messages_low.id, &ids_low.id))
+}
+
+/// The tax as a share of the strategy's own figure, across runs.
+pub fn share(input: &AnalysisInput, judged: &Judged) -> Option<Estimate> {
+    let of = |cell: &str| input.measurements.reading_values(cell, LATENCY);
+    let floor = of(&judged.baseline);
+    let shares: Vec<f64> =
+        of(&judged.row).into_iter().filter_map(|(run, own)| Some(1.0 - floor.get(&run)? / own)).collect();
+    let share = estimate::linear_estimate(&shares, judged.estimate.samples)?;
+    Some(Estimate { method: "paired-t".to_owned(), ..share })
+}
+
+/// All findings of a point, the base tax first.
+pub fn of(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Vec<Finding> {
+    let Some((low, high)) = ends(cells) else { return Vec::new() };
+    let mut findings = Vec::new();
+    findings.extend(base(input, cells, low));
+    findings.extend(queueing(input, rows, cells, low, high));
+    for level in present::distinct([low, high]) {
+        findings.extend(left(input, rows, cells, level));
+    }
+    findings
+}
+
+/// The lowest and the highest concurrency.
+fn ends(cells: &[&Cell]) -> Option<(u64, u64)> {
+    let levels = || cells.iter().map(|cell| number(&cell.axes, "concurrency"));
+    Some((levels().min()?, levels().max()?))
 }
 
 /// Latencies of cells in the runs that have all of them, ns; none where a cell must not be used.
-fn pairs<const N: usize>(input: &AnalysisInput, cells: [&Cell; N]) -> Option<Vec<[f64; N]>> {
-    if cells.iter().any(|cell| asking::status(input, cell).0 != Status::Ok) {
+fn together<const N: usize>(input: &AnalysisInput, cells: [&Cell; N]) -> Option<Vec<[f64; N]>> {
+    if cells.iter().any(|cell| !status::is_usable(input.measurements, cell)) {
         return None;
     }
     let of = cells.map(|cell| input.measurements.reading_values(&cell.id, LATENCY));
@@ -43,30 +77,18 @@ fn pairs<const N: usize>(input: &AnalysisInput, cells: [&Cell; N]) -> Option<Vec
     )
 }
 
-/// All findings of a workload, the base tax first.
-pub fn of(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Vec<Finding> {
-    let levels: Vec<u64> = cells.iter().map(|cell| number(&cell.axes, "concurrency")).collect();
-    let (Some(&low), Some(&high)) = (levels.iter().min(), levels.iter().max()) else { return Vec::new() };
-    let mut findings = Vec::new();
-    findings.extend(base(input, rows, cells, low));
-    findings.extend(queueing(input, rows, cells, low, high));
-    for level in present::distinct([low, high]) {
-        findings.extend(left(input, rows, cells, level));
-    }
-    findings
-}
-
 /// What messages cost over ids while nothing queues.
-fn base(input: &AnalysisInput, rows: &Rows, cells: &[&Cell], low: u64) -> Option<Finding> {
+fn base(input: &AnalysisInput, cells: &[&Cell], low: u64) -> Option<Finding> {
     let (messages, ids) = (find(cells, MESSAGES, low)?, find(cells, IDS, low)?);
-    let Taxed { tax, runs } = tax(input, messages, ids)?;
-    let estimate = |interval| rows::estimate(interval, "paired-t", runs, rows.samples(&messages.id));
-    let (difference, share) = (estimate(&tax.difference), estimate(&tax.share));
-    let support = judge(&tax, rows.floor);
-    let words = match support {
-        Support::Supported => "the price of the server's template and tokenizer",
-        Support::NotSupported => "within the noise: the server prepares its requests at no price that shows",
-        Support::Inconclusive => "the interval does not say whether the server's preparation has a price",
+    let tax = input.judged_of(&difference(messages, ids))?;
+    let share = share(input, tax)?;
+    let (support, words) = match tax.verdict {
+        Verdict::Slower => (Support::Supported, "the price of the server's template and tokenizer".to_owned()),
+        Verdict::Equivalent | Verdict::Faster => (
+            Support::NotSupported,
+            "within the noise: the server prepares its requests at no price that shows".to_owned(),
+        ),
+        Verdict::Inconclusive => (Support::Inconclusive, unclear(tax, "whether the server's preparation has a price")),
     };
     Some(finding(
         input,
@@ -74,7 +96,7 @@ fn base(input: &AnalysisInput, rows: &Rows, cells: &[&Cell], low: u64) -> Option
         "preparing requests in the server costs time at low load".to_owned(),
         format!(
             "At {low} at once, the median TTFT of messages is {} longer than that of the same requests as ids, {} of it: {words} ({}).",
-            difference_ci(&difference),
+            difference_ci(&tax.estimate),
             percent_ci(&share),
             present::describe(&messages.axes),
         ),
@@ -86,27 +108,29 @@ fn base(input: &AnalysisInput, rows: &Rows, cells: &[&Cell], low: u64) -> Option
 fn queueing(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], low: u64, high: u64) -> Option<Finding> {
     let [messages_low, ids_low] = [find(cells, MESSAGES, low)?, find(cells, IDS, low)?];
     let [messages_high, ids_high] = [find(cells, MESSAGES, high)?, find(cells, IDS, high)?];
-    let Taxed { tax, runs } = tax(input, messages_high, ids_high)?;
+    let tax = input.judged_of(&difference(messages_high, ids_high))?;
+    let grown = input.judged_of(&queueing_comparison(cells)?)?;
     let samples = rows.samples(&messages_high.id);
-    let difference = rows::estimate(&tax.difference, "paired-t", runs, samples);
-    let quads = pairs(input, [messages_low, ids_low, messages_high, ids_high])?;
-    let at_low: Vec<(f64, f64)> = quads.iter().map(|[way, floor, ..]| (*way, *floor)).collect();
-    let at_high: Vec<(f64, f64)> = quads.iter().map(|[.., way, floor]| (*way, *floor)).collect();
+    rows.push_judged(messages_high, STAGE, ("tax_growth", "ns"), grown.estimate.clone(), grown);
+    let quads = together(input, [messages_low, ids_low, messages_high, ids_high])?;
+    let at_low: Vec<(f64, f64)> = quads.iter().map(|[own, floor, ..]| (*own, *floor)).collect();
+    let at_high: Vec<(f64, f64)> = quads.iter().map(|[.., own, floor]| (*own, *floor)).collect();
     let times = multiplied(&at_low, &at_high, LEVEL).ok();
-    let times = times.map(|interval| rows::estimate(&interval, "paired-log-t", quads.len(), samples));
+    let times = times.map(|interval| estimate::estimate(&interval, "paired-log-t", quads.len(), samples));
     if let Some(times) = &times {
         let record = rows.push(messages_high, STAGE, "tax_multiplied", "1", Some(times.clone()));
         record.baseline_cell_id = Some(messages_low.id.clone());
     }
     let rates = |cell: &Cell| input.measurements.reading_values(&cell.id, "throughput_per_s");
-    let capacity = rows::ratio_estimate(&rates(messages_high), &rates(ids_high), samples);
+    let capacity = estimate::ratio_estimate(&rates(messages_high), &rates(ids_high), samples);
     let (support, words) = match &times {
         Some(times) => {
-            let support = present::above(times, 1.0);
-            let words = match support {
-                Support::Supported => "queueing multiplies it",
-                Support::NotSupported => "load makes it smaller",
-                Support::Inconclusive => "the interval does not say whether load makes it larger",
+            // A multiple above one is a tax that grew: that is what has a noise floor and a place in the family.
+            let (support, words) = match grown.verdict {
+                Verdict::Slower => (Support::Supported, "queueing multiplies it".to_owned()),
+                Verdict::Faster => (Support::NotSupported, "load makes it smaller".to_owned()),
+                Verdict::Equivalent => (Support::NotSupported, "load makes no more of it than noise would".to_owned()),
+                Verdict::Inconclusive => (Support::Inconclusive, unclear(grown, "whether load makes it larger")),
             };
             (support, format!("{} times the tax at {low} at once: {words}", format::quantity_ci(times, "")))
         }
@@ -124,7 +148,7 @@ fn queueing(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], low: u64, h
         "queueing multiplies the price of preparing requests in the server".to_owned(),
         format!(
             "At {high} at once, messages take {} longer than ids, {words}{capacity} ({}).",
-            difference_ci(&difference),
+            difference_ci(&tax.estimate),
             present::describe(&messages_high.axes),
         ),
         [messages_low, ids_low, messages_high, ids_high].iter().map(|cell| cell.id.clone()).collect(),
@@ -135,25 +159,22 @@ fn queueing(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], low: u64, h
 fn left(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], level: u64) -> Option<Finding> {
     let [messages, sidecar, ids] =
         [find(cells, MESSAGES, level)?, find(cells, SIDECAR, level)?, find(cells, IDS, level)?];
-    let Taxed { tax: own, runs } = tax(input, sidecar, ids)?;
-    let triples = pairs(input, [messages, sidecar, ids])?;
+    let own = input.judged_of(&difference(sidecar, ids))?;
+    let off = input.judged_of(&difference(sidecar, messages))?;
+    let saved = negative(&off.estimate);
+    let triples = together(input, [messages, sidecar, ids])?;
     let samples = rows.samples(&sidecar.id);
-    let own = rows::estimate(&own.difference, "paired-t", runs, samples);
-    let Taxed { tax: off, runs } = tax(input, messages, sidecar)?;
-    let saved = rows::estimate(&off.difference, "paired-t", runs, samples);
     let taxed = triples.iter().all(|[messages, _, ids]| messages > ids);
     let shares = triples.iter().map(|[messages, sidecar, ids]| (sidecar - ids) / (messages - ids));
-    let share = taxed.then(|| rows::linear_estimate(&shares.collect::<Vec<_>>(), samples)).flatten();
-    for (metric, unit, estimate) in [("saved", "ns", Some(&saved)), ("tax_left", "1", share.as_ref())] {
-        let record = rows.push(sidecar, STAGE, metric, unit, estimate.cloned());
-        record.baseline_cell_id = Some(messages.id.clone());
-    }
-    let support = judge(&off, rows.floor);
-    let words = match support {
-        Support::Supported => "",
-        Support::NotSupported if off.paid() == Paid::Less => " (it makes it longer)",
-        Support::NotSupported => " (within the noise)",
-        Support::Inconclusive => " (the interval does not say whether it helps)",
+    let share = taxed.then(|| estimate::linear_estimate(&shares.collect::<Vec<_>>(), samples)).flatten();
+    rows.push_judged(sidecar, STAGE, ("saved", "ns"), saved.clone(), off);
+    let record = rows.push(sidecar, STAGE, "tax_left", "1", share.clone());
+    record.baseline_cell_id = Some(messages.id.clone());
+    let (support, words) = match off.verdict {
+        Verdict::Faster => (Support::Supported, String::new()),
+        Verdict::Slower => (Support::NotSupported, " (it makes it longer)".to_owned()),
+        Verdict::Equivalent => (Support::NotSupported, " (within the noise)".to_owned()),
+        Verdict::Inconclusive => (Support::Inconclusive, format!(" ({})", unclear(off, "whether it helps"))),
     };
     let share = share.map(|share| format!(", {} of the tax of messages", percent_ci(&share))).unwrap_or_default();
     Some(finding(
@@ -163,25 +184,40 @@ fn left(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], level: u64) -> 
         format!(
             "At {level} at once, the sidecar takes {} off the median TTFT of messages{words}; over ids it leaves {}{share} ({}).",
             difference_ci(&saved),
-            difference_ci(&own),
+            difference_ci(&own.estimate),
             present::describe(&sidecar.axes),
         ),
         [messages, sidecar, ids].iter().map(|cell| cell.id.clone()).collect(),
     ))
 }
 
-/// Whether a way takes longer than another by more than the noise: differences up to `floor`, a share of the shorter time, are none.
-fn judge(tax: &Tax, floor: f64) -> Support {
-    // The share is of the longer time.
-    let noise = floor / (1.0 + floor);
-    match tax.paid() {
-        Paid::More if tax.share.lower > noise => Support::Supported,
-        _ if tax.share.upper < noise => Support::NotSupported,
-        _ => Support::Inconclusive,
+/// Why nothing is said: the figures, or the noise that nobody knows.
+fn unclear(judged: &Judged, what: &str) -> String {
+    match &judged.floor {
+        Floor::Known(floor) => {
+            format!("the interval and a noise of {} do not say {what}", floor.words())
+        }
+        Floor::Unknown(reason) => format!("nobody can say {what}, because {reason}"),
+    }
+}
+
+/// The same difference seen from the other side.
+fn negative(estimate: &Estimate) -> Estimate {
+    Estimate {
+        point: -estimate.point,
+        lower: estimate.upper.map(|bound| -bound),
+        upper: estimate.lower.map(|bound| -bound),
+        ..estimate.clone()
     }
 }
 
 /// `6.3 ms [6.1, 6.5]`, in the unit of its size: a difference may be negative.
 pub fn difference_ci(estimate: &Estimate) -> String {
     format::duration_ci_in(estimate, TimeUnit::of(estimate.point.abs()))
+}
+
+/// A judged difference for a table, with the mark of its verdict.
+pub fn difference_verdict(judged: &Judged) -> CellValue {
+    let text = format!("{} {}", difference_ci(&judged.estimate), present::mark(judged.verdict));
+    CellValue { text, sort: Some(judged.estimate.point) }
 }

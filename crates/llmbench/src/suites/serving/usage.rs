@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use llmbench_core::plan::Cell;
 use llmbench_core::record::{Row, Table};
 
-use super::asking::{self, STAGE};
+use super::asking::STAGE;
 use crate::format;
 use crate::suites::AnalysisInput;
-use crate::suites::preprocessing::rows::{self, Rows};
-use crate::suites::present::{self, column, text};
+use crate::suites::house::estimate;
+use crate::suites::house::rows::Rows;
+use crate::suites::house::status;
+use crate::suites::present::{column, text};
 
 const CPU: &str = "server_cpu_ns_per_request:";
 const DELAY: &str = "server_run_delay_ns_per_request:";
@@ -25,8 +27,8 @@ pub fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[(&Cell, String)]) 
     }
     let (first, _) = cells.first()?;
     (!body.is_empty()).then(|| Table {
-        id: format!("{}-server-cpu-{}", first.experiment, present::slug(&first.axes)),
-        title: format!("CPU time of the server's processes and threads, {}", present::describe(&first.axes)),
+        id: format!("{}-server-cpu", first.experiment),
+        title: "CPU time of the server's processes and threads".to_owned(),
         columns: vec![
             column("load", false, 0),
             column("process > thread", false, 0),
@@ -52,9 +54,9 @@ pub fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[(&Cell, String)]) 
 
 fn of_cell(input: &AnalysisInput, rows: &mut Rows, cell: &Cell, label: &str) -> Vec<Row> {
     let names = input.measurements.cell(&cell.id).map(|data| data.reading_names.clone()).unwrap_or_default();
-    let (status, error) = asking::status(input, cell);
+    let status = status::of(input.measurements, cell);
     let mean = |name: &str| {
-        let values = rows::values(&input.measurements.reading_values(&cell.id, name));
+        let values = estimate::values(&input.measurements.reading_values(&cell.id, name));
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
     let Some(all) = mean("server_cpu_ns_per_request") else { return Vec::new() };
@@ -79,10 +81,9 @@ fn of_cell(input: &AnalysisInput, rows: &mut Rows, cell: &Cell, label: &str) -> 
         lines.extend(threads);
         for (name, cpu_ns) in lines {
             for (prefix, metric) in [(CPU, "cpu_per_request"), (DELAY, "run_delay_per_request")] {
-                let values = rows::values(&input.measurements.reading_values(&cell.id, &format!("{prefix}{name}")));
-                if let Some(estimate) = rows::linear_estimate(&values, rows.samples(&cell.id)) {
-                    let record = rows.push(cell, STAGE, &format!("{metric}:{name}"), "ns", Some(estimate));
-                    (record.status, record.error) = (status, error.clone());
+                let values = estimate::values(&input.measurements.reading_values(&cell.id, &format!("{prefix}{name}")));
+                if let Some(estimate) = estimate::linear_estimate(&values, rows.samples(&cell.id)) {
+                    rows.push(cell, STAGE, &format!("{metric}:{name}"), "ns", Some(estimate));
                 }
             }
             if cpu_ns < LEAST_SHOWN * all {
@@ -116,8 +117,8 @@ pub fn gpu(input: &AnalysisInput, rows: &mut Rows, cell: &Cell) -> Option<(f64, 
     let names = input.measurements.cell(&cell.id).map(|data| data.reading_names.clone()).unwrap_or_default();
     let mut shares = Vec::new();
     for name in names.iter().filter(|name| name.starts_with(GPU)) {
-        let values = rows::values(&input.measurements.reading_values(&cell.id, name));
-        if let Some(estimate) = rows::linear_estimate(&values, rows.samples(&cell.id)) {
+        let values = estimate::values(&input.measurements.reading_values(&cell.id, name));
+        if let Some(estimate) = estimate::linear_estimate(&values, rows.samples(&cell.id)) {
             shares.push(estimate.point);
             rows.push(cell, STAGE, name, "1", Some(estimate));
         }

@@ -1,10 +1,9 @@
-//! Making cells: names, workloads and check groups are the same for all experiments of this suite.
+//! Making cells: names, workloads, twins and comparison groups are the same for all experiments.
 
 use llmbench_core::plan::{Cell, Check, Op, Timing};
 use llmbench_core::workload::WorkloadSpec;
 use serde_json::Value;
 
-use super::stacks::CallPath;
 use crate::suites::present::Axes;
 use crate::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 
@@ -71,7 +70,9 @@ pub struct Draft<'a> {
     pub strategy: &'a str,
     pub axes: Axes,
     pub workload: &'a WorkloadSpec,
-    /// Compared with the reference of its kind of output on the same workload.
+    /// The kind of output of an op: outputs of one kind on one workload must be the same. None where nothing is compared.
+    pub output: Option<fn(&Op) -> String>,
+    /// It is what outputs of its kind on its workload are compared with; of several the first one is.
     pub reference: bool,
     /// Cells of the same name here are compared with each other …
     pub beside: String,
@@ -97,7 +98,10 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         Timing::Load { span_ns, .. } => span_ns,
         Timing::Loop | Timing::First => LOOP_TARGET_NS,
     };
-    let group = check_group(&draft.op, &draft.workload.id);
+    let check = draft.output.map(|output| Check {
+        group: format!("{}:{}", output(&draft.op), draft.workload.id),
+        reference: draft.reference,
+    });
     let point: Vec<&String> =
         point.iter().filter(|part| !draft.varied.iter().any(|axis| part.starts_with(&format!("{axis}=")))).collect();
     let beside = format!(
@@ -117,36 +121,11 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         cache: "warm".to_owned(),
         axes: draft.axes,
         workload: draft.workload.id.clone(),
-        check: Some(Check { group, reference: draft.reference }),
+        check,
         twin_of: None,
         target_ns,
         beside,
     }
-}
-
-/// A call path alone, inline on one thread.
-pub fn inline_cell(
-    settings: &ExperimentSettings,
-    subject: &PlannedSubject,
-    path: &CallPath,
-    axes: &Axes,
-    workload: &WorkloadSpec,
-    (beside, varied): (String, &[&str]),
-) -> Cell {
-    cell(
-        settings,
-        Draft {
-            subject,
-            op: path.op(1),
-            timing: Timing::Loop,
-            strategy: "inline",
-            axes: axes.clone(),
-            workload,
-            reference: path.reference,
-            beside,
-            varied,
-        },
-    )
 }
 
 /// The first call of the cell in a fresh process: what compiling the template and filling the caches costs.
@@ -161,20 +140,8 @@ pub fn twin(cell: &Cell) -> Cell {
     Cell { id: format!("{}#twin", cell.id), twin_of: Some(cell.id.clone()), check, ..cell.clone() }
 }
 
-/// Cells whose outputs must be the same: the same kind of output from the same inputs.
-fn check_group(op: &Op, workload: &str) -> String {
-    let kind = match op.name.as_str() {
-        "parse" => "messages".to_owned(),
-        "template" => "text".to_owned(),
-        "collate" => "arrays/1".to_owned(),
-        "batch" => format!("arrays/{}", op.params.get("batch").map(plain).unwrap_or_default()),
-        // tokenize, handoff and total all end in the prompt's ids.
-        _ => "ids".to_owned(),
-    };
-    format!("{kind}:{workload}")
-}
-
-fn plain(value: &Value) -> String {
+/// A value as it stands in a name.
+pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

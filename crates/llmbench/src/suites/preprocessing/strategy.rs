@@ -1,8 +1,8 @@
-//! The ways of spreading the pipeline over cores: the rows of experiment 5.
+//! The strategies: how the pipeline is spread over cores. The rows of experiment 5.
 
 use serde_json::{Value, json};
 
-/// How many workers a way has.
+/// How many workers a strategy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
     /// There is but one place where the work is done.
@@ -11,30 +11,30 @@ pub enum Workers {
     Axis,
 }
 
-/// One way.
+/// One strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spread {
+pub struct Strategy {
     /// On the axis `strategy`.
     pub name: &'static str,
     /// Kind of the servers: `native` or `python`.
     pub kind: &'static str,
     /// As the server knows it.
-    pub strategy: &'static str,
+    pub server: &'static str,
     pub workers: Workers,
     /// What it is, in a few words.
     pub what: &'static str,
     options: &'static str,
 }
 
-const fn spread(
+const fn strategy(
     name: &'static str,
     kind: &'static str,
-    strategy: &'static str,
+    server: &'static str,
     workers: Workers,
     options: &'static str,
     what: &'static str,
-) -> Spread {
-    Spread { name, kind, strategy, workers, what, options }
+) -> Strategy {
+    Strategy { name, kind, server, workers, what, options }
 }
 
 use Workers::{Axis, One};
@@ -42,11 +42,11 @@ use Workers::{Axis, One};
 /// The row that all others are compared with.
 pub const BASELINE: &str = "inline";
 
-/// All ways, Python first; within a language from the plainest on.
-pub const SPREADS: [Spread; 25] = [
-    spread("inline", "python", "inline", One, "{}", "on the asyncio event loop"),
-    spread("executor-1", "python", "executor", One, r#"{"threads":1}"#, "asyncio, executor of one thread"),
-    spread(
+/// All strategies, Python first; within a language from the plainest on.
+pub const STRATEGIES: [Strategy; 25] = [
+    strategy("inline", "python", "inline", One, "{}", "on the asyncio event loop"),
+    strategy("executor-1", "python", "executor", One, r#"{"threads":1}"#, "asyncio, executor of one thread"),
+    strategy(
         "executor-shared",
         "python",
         "executor",
@@ -54,7 +54,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"objects":"shared"}"#,
         "executor of N threads, one tokenizer",
     ),
-    spread(
+    strategy(
         "executor-copies",
         "python",
         "executor",
@@ -62,10 +62,10 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"objects":"per-thread"}"#,
         "executor of N threads, a copy each",
     ),
-    spread("micro-batch-0", "python", "micro-batch", Axis, r#"{"wait_ms":0}"#, "queue before encode_batch, no wait"),
-    spread("micro-batch-0.5", "python", "micro-batch", Axis, r#"{"wait_ms":0.5}"#, "queue before encode_batch, 0.5 ms"),
-    spread("micro-batch-2", "python", "micro-batch", Axis, r#"{"wait_ms":2}"#, "queue before encode_batch, 2 ms"),
-    spread(
+    strategy("micro-batch-0", "python", "micro-batch", Axis, r#"{"wait_ms":0}"#, "queue before encode_batch, no wait"),
+    strategy("micro-batch-0.5", "python", "micro-batch", Axis, r#"{"wait_ms":0.5}"#, "queue before encode_batch, 0.5 ms"),
+    strategy("micro-batch-2", "python", "micro-batch", Axis, r#"{"wait_ms":2}"#, "queue before encode_batch, 2 ms"),
+    strategy(
         "inner-on-1",
         "python",
         "inner-parallelism",
@@ -73,7 +73,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"parallelism":"on","threads":1}"#,
         "tokenizer's own threads, one caller",
     ),
-    spread(
+    strategy(
         "inner-off-n",
         "python",
         "inner-parallelism",
@@ -81,7 +81,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"parallelism":"off"}"#,
         "N callers, tokenizer's threads off",
     ),
-    spread(
+    strategy(
         "inner-on-n",
         "python",
         "inner-parallelism",
@@ -89,7 +89,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"parallelism":"on"}"#,
         "N callers, each with the tokenizer's threads",
     ),
-    spread(
+    strategy(
         "processes-pickle",
         "python",
         "process-pool",
@@ -97,7 +97,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"result":"pickle"}"#,
         "process pool, pickled results",
     ),
-    spread(
+    strategy(
         "processes-bytes",
         "python",
         "process-pool",
@@ -105,7 +105,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"result":"bytes"}"#,
         "process pool, results as bytes",
     ),
-    spread(
+    strategy(
         "processes-shared",
         "python",
         "process-pool",
@@ -113,7 +113,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"result":"shared-memory"}"#,
         "process pool, results in shared memory",
     ),
-    spread(
+    strategy(
         "http-uvicorn",
         "python",
         "http-workers",
@@ -121,7 +121,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"server":"uvicorn"}"#,
         "N uvicorn processes on one port",
     ),
-    spread(
+    strategy(
         "http-granian",
         "python",
         "http-workers",
@@ -129,10 +129,10 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"server":"granian"}"#,
         "N granian processes on one port",
     ),
-    spread("sidecar-python", "python", "sidecar", Axis, r#"{"sidecar":"python"}"#, "asyncio front, Python sidecars"),
-    spread("sidecar-rust", "python", "sidecar", Axis, r#"{"sidecar":"rust"}"#, "asyncio front, one Rust sidecar"),
-    spread("subinterpreters", "python", "subinterpreters", Axis, "{}", "templates in subinterpreters"),
-    spread(
+    strategy("sidecar-python", "python", "sidecar", Axis, r#"{"sidecar":"python"}"#, "asyncio front, Python sidecars"),
+    strategy("sidecar-rust", "python", "sidecar", Axis, r#"{"sidecar":"rust"}"#, "asyncio front, one Rust sidecar"),
+    strategy("subinterpreters", "python", "subinterpreters", Axis, "{}", "templates in subinterpreters"),
+    strategy(
         "free-threaded",
         "python",
         "free-threaded",
@@ -140,7 +140,7 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"objects":"shared"}"#,
         "threads without the GIL, one tokenizer",
     ),
-    spread(
+    strategy(
         "free-threaded-copies",
         "python",
         "free-threaded",
@@ -148,20 +148,20 @@ pub const SPREADS: [Spread; 25] = [
         r#"{"objects":"per-thread"}"#,
         "threads without the GIL, a copy each",
     ),
-    spread("pass-through", "python", "pass-through", One, "{}", "ids come with the request: the floor"),
-    spread("rust-inline", "native", "rust-inline", One, "{}", "Rust, on one tokio thread"),
-    spread("rust-blocking", "native", "rust-spawn-blocking", Axis, "{}", "Rust, tokio with bounded spawn_blocking"),
-    spread("rust-rayon", "native", "rust-rayon", Axis, "{}", "Rust, a rayon pool"),
-    spread("rust-threads", "native", "rust-threads", Axis, "{}", "Rust, dedicated threads"),
+    strategy("pass-through", "python", "pass-through", One, "{}", "ids come with the request: the floor"),
+    strategy("rust-inline", "native", "rust-inline", One, "{}", "Rust, on one tokio thread"),
+    strategy("rust-blocking", "native", "rust-spawn-blocking", Axis, "{}", "Rust, tokio with bounded spawn_blocking"),
+    strategy("rust-rayon", "native", "rust-rayon", Axis, "{}", "Rust, a rayon pool"),
+    strategy("rust-threads", "native", "rust-threads", Axis, "{}", "Rust, dedicated threads"),
 ];
 
-impl Spread {
+impl Strategy {
     /// The parameters of its server.
     pub fn options(&self) -> Value {
         serde_json::from_str(self.options).unwrap_or_else(|_| json!({}))
     }
 
-    /// Call paths of its stages: the same engines for all ways of a language.
+    /// Call paths of its stages: the same engines for all strategies of a language.
     pub fn pipeline(&self) -> Value {
         if self.name == "subinterpreters" {
             // transformers imports tokenizers, whose extension loads in the main interpreter only.
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_options_are_objects() {
-        let all = SPREADS;
-        let names: std::collections::BTreeSet<&str> = all.iter().map(|spread| spread.name).collect();
+        let all = STRATEGIES;
+        let names: std::collections::BTreeSet<&str> = all.iter().map(|strategy| strategy.name).collect();
         assert_eq!(names.len(), all.len());
-        for spread in all {
-            assert!(serde_json::from_str::<serde_json::Map<String, Value>>(spread.options).is_ok(), "{}", spread.name);
+        for strategy in all {
+            assert!(serde_json::from_str::<serde_json::Map<String, Value>>(strategy.options).is_ok(), "{}", strategy.name);
         }
         assert!(names.contains(BASELINE));
     }
