@@ -46,7 +46,7 @@ fn version(lock: &str, name: &str) -> Option<String> {
 /// Versions of `name` in this package's own list, in the lock's order, which is ascending. Only a crate that the lock has
 /// several of is listed with a version (`"tokenizers 0.23.2"`).
 fn listed(lock: &str, name: &str) -> Vec<String> {
-    let own = lock.split("[[package]]").find(|package| package.contains("name = \"llmbench-engines\"")).unwrap_or("");
+    let own = lock.split("[[package]]").find(|package| package.contains("name = \"engines\"")).unwrap_or("");
     own.lines()
         .filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next())
         .map(str::to_owned)

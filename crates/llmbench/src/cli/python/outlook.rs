@@ -1,6 +1,6 @@
 //! Which engines would install on an interpreter: the locks say the versions, and what has no wheel is known here.
 
-use llmbench_core::pyenv::Version;
+use provision::pyenv::Version;
 use serde::Serialize;
 
 use crate::cli::optional::OPTIONAL;
