@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
+use record::protocol::target::{TARGET_VAR, TargetCommand};
 use record::results::{Axis, CellValue, Column, Estimate, ExperimentResult, Finding, Point, Support};
 use serde_json::Value;
 
@@ -38,6 +39,9 @@ fn command(input: &AnalysisInput) -> String {
         words.push(format!("--model {}", plan.model.name));
     }
     words.push(format!("--seed {}", plan.seed));
+    let target = plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR));
+    let target = target.and_then(|target| serde_json::from_str::<TargetCommand>(target).ok());
+    words.extend(target.and_then(|target| target.base_url).map(|url| format!("--base-url {url}")));
     words.join(" ")
 }
 

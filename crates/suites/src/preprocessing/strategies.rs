@@ -238,9 +238,12 @@ fn findings(input: &AnalysisInput, rows: &Rows, served: &[Served]) -> Vec<Findin
     let ranked = ranked(rows, served);
     let mut findings = Vec::new();
     findings.extend(best(input, &ranked, "the best strategy", |_| true));
-    findings.extend(best(input, &ranked, "the best strategy with Python servers", |strategy| {
-        strategy.kind == "python" && !strategy.name.starts_with("sidecar-rust")
-    }));
+    let in_python = |strategy: &Strategy| strategy.kind == "python" && !strategy.name.starts_with("sidecar-rust");
+    let of_python = best(input, &ranked, "the best strategy with Python servers", in_python);
+    // Where the best of all is one of Python's, it is said once.
+    let is_said = |finding: &Finding| findings.first().is_some_and(|first| first.cells == finding.cells);
+    let of_python = of_python.filter(|finding| !is_said(finding));
+    findings.extend(of_python);
     for name in ["executor-shared", "executor-copies", "processes-bytes", "sidecar-rust"] {
         findings.extend(against_baseline(input, served, name));
     }

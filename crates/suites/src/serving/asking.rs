@@ -12,7 +12,6 @@ use crate::house::cells::{self, Draft};
 use crate::present::Axes;
 use crate::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 use record::format;
-use record::protocol::target::{TARGET_VAR, TargetCommand};
 
 /// Name of the stage of all rows.
 pub const STAGE: &str = "serve";
@@ -78,12 +77,6 @@ pub fn asker(context: &PlanContext) -> Result<&PlannedSubject, String> {
         .iter()
         .find(|driver| driver.serves == "model")
         .ok_or_else(|| "the serving suite needs a server of models to ask; this is a bug".to_owned())
-}
-
-/// The words that name the asked server in the command that measures again; none for our mock.
-pub fn server_words(plan: &record::plan::Plan) -> Option<String> {
-    let target = plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR))?;
-    serde_json::from_str::<TargetCommand>(target).ok()?.base_url.map(|url| format!(" --base-url {url}"))
 }
 
 /// Warnings about connections, requests that failed, and requests that were not counted.

@@ -1,72 +1,18 @@
 //! What the serving suite says of measurements whose truth is known: a system with a knee at 5, a cache whose worth is known at each
 //! load, taxes of a known size, searches that found known brackets.
-//!
-//! One file over 500 lines: every test plants its truth in the same made-up run folder, whose maker stands here.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use record::plan::{Cell, Plan};
+use record::results::{Record, Results, Status, Support};
 
-use record::folder::RunFolder;
-use record::measurements::Measurements;
-use record::plan::{Cell, ModelIdentity, Plan, SubjectSpec};
-use record::protocol::{Ready, Sample};
-use record::results::{ExperimentResult, Record, Results, RunInfo, Status, Support};
-use record::samples::Event;
-use suites::analysis;
-use suites::planning::{Ingredients, plan};
-use suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
-
-const RUNS: u32 = 5;
+use crate::world::{self, Truth, number, only, point};
 
 /// The plan of one experiment, as `--quick` makes it.
 fn planned(experiment: &str, params: &[(&str, f64)]) -> Plan {
-    let suite = suites::find("serving").unwrap();
-    let spec = suite.spec();
-    let of = spec.select(&[experiment.to_owned()]).unwrap()[0];
-    let mut settings = ExperimentSettings::layered(of, &[&of.quick]);
-    settings.params.extend(params.iter().map(|(name, value)| ((*name).to_owned(), *value)));
-    let asker = PlannedSubject {
-        id: "mock".into(),
-        kind: "serving".into(),
-        torch: false,
-        free_threaded: false,
-        serves: "model".into(),
-        variant_of: String::new(),
-    };
-    let context = PlanContext {
-        subjects: Vec::new(),
-        drivers: vec![asker],
-        variants: Vec::new(),
-        cores: 2,
-        tiktoken: true,
-        workload: "words".into(),
-    };
-    let subject = SubjectSpec {
-        id: "mock".into(),
-        kind: "serving".into(),
-        program: "llmbench".into(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        lock: None,
-        unavailable: None,
-    };
-    let ingredients = Ingredients {
-        profile_name: "quick",
-        profile: &spec.quick,
-        settings: &[settings],
-        context: &context,
-        model: ModelIdentity { name: "built-in".into(), sha256: "9f".repeat(32) },
-        subjects: vec![subject],
-        seed: 1,
-        timestamp: 0,
-        facts: BTreeMap::new(),
-    };
-    plan(suite.as_ref(), ingredients).unwrap()
+    world::planned("serving", experiment, &[], params)
 }
 
-/// Writes runs in which each cell read what `readings` says of it, and analyses them.
 fn analysed(plan: Plan, simulated: bool, readings: impl Fn(&Cell, f64) -> Vec<(&'static str, f64)>) -> Results {
-    analysed_but(plan, simulated, |_| None, readings)
+    world::analysed(plan, simulated, |cell, run| Truth::Readings(readings(cell, world::shared(run))))
 }
 
 /// The same, where some cells have got a status and a message before the first run, and no samples.
@@ -76,74 +22,10 @@ fn analysed_but(
     dropped: impl Fn(&Cell) -> Option<(Status, &'static str)>,
     readings: impl Fn(&Cell, f64) -> Vec<(&'static str, f64)>,
 ) -> Results {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = RunFolder::create(dir.path(), "20261124T035745Z", "serving", "1f0c9a7e").unwrap();
-    let ready = Ready {
-        build: BTreeMap::from([("simulated".to_owned(), simulated.to_string())]),
-        gil: "none".into(),
-        ..Ready::default()
-    };
-    let cells = plan.cells.clone();
-    let info = RunInfo {
-        schema: record::SCHEMA,
-        run_id: folder.run_id(),
-        llmbench: "0.1.0".into(),
-        binary_sha256: "ab12".repeat(16),
-        started: "2026-11-24T03:57:45Z".into(),
-        command: Vec::new(),
-        plan_sha256: "1f0c9a7e".repeat(8),
-        plan,
-        loops: BTreeMap::new(),
-        workload_sha256: BTreeMap::new(),
-        subjects: BTreeMap::from([("mock".to_owned(), ready)]),
-        machine: Vec::new(),
-        boot_id: None,
-        stopped: Some("runs".into()),
-        wall_s: BTreeMap::new(),
-        warnings: Vec::new(),
-    };
-    folder.write_info(&info).unwrap();
-    let mut lines = String::new();
-    for cell in &cells {
-        if let Some((status, message)) = dropped(cell) {
-            let event = Event::Cell { cell_id: cell.id.clone(), run: None, status, message: message.to_owned() };
-            writeln!(lines, "{}", serde_json::to_string(&event).unwrap()).unwrap();
-        }
-    }
-    for run in 0..RUNS {
-        let mut put = |event: &Event| writeln!(lines, "{}", serde_json::to_string(event).unwrap()).unwrap();
-        put(&Event::RunStart { run });
-        // What a run shares: some are 1% faster.
-        let shared = 1.0 + 0.01 * (f64::from(run) - 2.0) / 2.0;
-        for cell in cells.iter().filter(|cell| dropped(cell).is_none()) {
-            let readings: BTreeMap<String, f64> =
-                readings(cell, shared).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let throughput = readings.get("throughput_per_s").copied().unwrap_or(1.0);
-            let end_ns = 1 + (1000.0 / throughput * 1e9) as u64;
-            let sample =
-                Sample { cell_id: cell.id.clone(), start_ns: 1, end_ns, calls: 1000, readings, ..Sample::default() };
-            put(&Event::Sample { run, sample });
-        }
-        put(&Event::RunComplete { run, wall_ns: 10_000_000, busy_ns: 9_000_000 });
-    }
-    std::fs::write(folder.samples_path(), lines).unwrap();
-    let suite = suites::find("serving").unwrap();
-    analysis::analyse(suite.as_ref(), &info, &Measurements::read(&folder).unwrap())
-}
-
-fn number(cell: &Cell, axis: &str) -> f64 {
-    cell.axes.get(axis).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
-}
-
-fn only(results: &Results) -> &ExperimentResult {
-    assert_eq!(results.experiments.len(), 1);
-    &results.experiments[0]
-}
-
-fn point(records: &[Record], metric: &str) -> f64 {
-    let found: Vec<&Record> = records.iter().filter(|record| record.metric == metric).collect();
-    assert_eq!(found.len(), 1, "{metric}");
-    found[0].estimate.as_ref().unwrap().point
+    world::analysed(plan, simulated, |cell, run| match dropped(cell) {
+        Some((status, message)) => Truth::Dropped(status, message),
+        None => Truth::Readings(readings(cell, world::shared(run))),
+    })
 }
 
 /// A server of 10 ms service and 50 ms in all, driven as the cell says.
@@ -421,7 +303,7 @@ fn what_load_makes_of_a_cache_is_said() {
 fn taxed(times: f64) -> impl Fn(&Cell, f64) -> Vec<(&'static str, f64)> {
     move |cell, shared| {
         let concurrency = number(cell, "concurrency");
-        let tax = match cell.axes["way"].as_str().unwrap() {
+        let tax = match cell.axes["strategy"].as_str().unwrap() {
             "messages" => 6e6,
             "text" => 4e6,
             "sidecar" => 1e6,
@@ -444,23 +326,23 @@ fn taxed(times: f64) -> impl Fn(&Cell, f64) -> Vec<(&'static str, f64)> {
             ("gate_texts", 4.0),
             ("valid", 1.0),
         ];
-        if cell.axes["way"] == "sidecar" {
+        if cell.axes["strategy"] == "sidecar" {
             readings.push(("sidecar_cpu_ns_per_request", 900e3));
         }
         readings
     }
 }
 
-/// The point of a metric of a way at a load.
-fn of_way(results: &Results, metric: &str, way: &str, concurrency: f64) -> f64 {
+/// The point of a metric of a strategy at a load.
+fn of_strategy(results: &Results, metric: &str, strategy: &str, concurrency: f64) -> f64 {
     let is = |record: &&Record| {
         record.metric == metric
-            && record.axes["way"] == way
+            && record.axes["strategy"] == strategy
             && record.axes["concurrency"].as_f64() == Some(concurrency)
             && !record.cell_id.ends_with("#twin")
     };
     let found: Vec<&Record> = results.records.iter().filter(is).collect();
-    assert_eq!(found.len(), 1, "{metric} of {way} at {concurrency}");
+    assert_eq!(found.len(), 1, "{metric} of {strategy} at {concurrency}");
     found[0].estimate.as_ref().unwrap().point
 }
 
@@ -468,14 +350,14 @@ fn of_way(results: &Results, metric: &str, way: &str, concurrency: f64) -> f64 {
 fn what_preparation_costs_what_load_makes_of_it_and_what_a_sidecar_leaves() {
     let results = analysed(planned("sidecar", &[]), false, taxed(14.5));
     let near = |value: f64, truth: f64| assert!((value / truth - 1.0).abs() < 1e-3, "{value} for {truth}");
-    near(of_way(&results, "tax", "messages", 1.0), 6e6);
-    near(of_way(&results, "tax", "text", 1.0), 4e6);
-    near(of_way(&results, "tax", "messages", 20.0), 87e6);
-    near(of_way(&results, "tax_share", "messages", 1.0), 6.0 / 26.0);
-    near(of_way(&results, "tax_multiplied", "messages", 20.0), 14.5);
-    near(of_way(&results, "saved", "sidecar", 20.0), 72.5e6);
-    near(of_way(&results, "tax_left", "sidecar", 1.0), 1.0 / 6.0);
-    near(of_way(&results, "sidecar_cpu_per_request", "sidecar", 1.0), 900e3);
+    near(of_strategy(&results, "tax", "messages", 1.0), 6e6);
+    near(of_strategy(&results, "tax", "text", 1.0), 4e6);
+    near(of_strategy(&results, "tax", "messages", 20.0), 87e6);
+    near(of_strategy(&results, "tax_share", "messages", 1.0), 6.0 / 26.0);
+    near(of_strategy(&results, "tax_multiplied", "messages", 20.0), 14.5);
+    near(of_strategy(&results, "saved", "sidecar", 20.0), 72.5e6);
+    near(of_strategy(&results, "tax_left", "sidecar", 1.0), 1.0 / 6.0);
+    near(of_strategy(&results, "sidecar_cpu_per_request", "sidecar", 1.0), 900e3);
     let result = only(&results);
     let sentences: Vec<(&Support, &str)> =
         result.findings.iter().map(|finding| (&finding.support, finding.sentence.as_str())).collect();
@@ -507,7 +389,7 @@ fn no_tax_is_no_finding_and_a_multiple_of_nothing_is_none() {
         for (name, value) in &mut readings {
             // Messages as fast as ids, but for noise of the runs on both sides of nothing.
             if *name == "ttft_p50_ns" && number(cell, "concurrency") == 1.0 {
-                *value = 20e6 * shared * if cell.axes["way"] == "messages" { shared.powf(0.1) } else { 1.0 };
+                *value = 20e6 * shared * if cell.axes["strategy"] == "messages" { shared.powf(0.1) } else { 1.0 };
             }
         }
         readings
@@ -520,51 +402,56 @@ fn no_tax_is_no_finding_and_a_multiple_of_nothing_is_none() {
 }
 
 #[test]
-fn a_way_that_failed_the_gate_bears_no_finding() {
+fn a_strategy_that_failed_the_gate_bears_no_finding() {
     let results = analysed_but(
         planned("sidecar", &[]),
         false,
         |cell| {
-            (cell.axes["way"] == "messages").then_some((Status::Mismatch, "request 0: 4,013 prompt tokens as messages"))
+            (cell.axes["strategy"] == "messages")
+                .then_some((Status::Mismatch, "request 0: 4,013 prompt tokens as messages"))
         },
         taxed(14.5),
     );
     let result = only(&results);
     assert!(result.findings.is_empty(), "{:?}", result.findings);
-    let of_messages: Vec<&Record> = results.records.iter().filter(|record| record.axes["way"] == "messages").collect();
+    let of_messages: Vec<&Record> =
+        results.records.iter().filter(|record| record.axes["strategy"] == "messages").collect();
     assert!(!of_messages.is_empty() && of_messages.iter().all(|record| record.status == Status::Mismatch));
     assert!(of_messages.iter().all(|record| record.error.as_ref().unwrap().contains("4,013")));
     // The others keep their tax over ids.
-    let tax = of_way(&results, "tax", "sidecar", 1.0);
+    let tax = of_strategy(&results, "tax", "sidecar", 1.0);
     assert!((tax / 1e6 - 1.0).abs() < 1e-3, "{tax}");
 }
 
 #[test]
-fn ways_that_the_cache_served_unlike_are_noticed() {
+fn strategies_that_the_cache_served_unlike_are_noticed() {
     let results = analysed(planned("sidecar", &[]), false, |cell, shared| {
         let mut readings = taxed(14.5)(cell, shared);
         for (name, value) in &mut readings {
-            if *name == "hit_rate" && cell.axes["way"] == "text" && number(cell, "concurrency") == 20.0 {
+            if *name == "hit_rate" && cell.axes["strategy"] == "text" && number(cell, "concurrency") == 20.0 {
                 *value = 0.5;
             }
         }
         readings
     });
     let warnings = &only(&results).warnings;
-    assert!(warnings.len() == 1 && warnings[0].contains("50.0%") && warnings[0].contains("way=text"), "{warnings:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("50.0%") && warnings[0].contains("strategy=text"),
+        "{warnings:?}"
+    );
 }
 
 /// As with llama.cpp: it closes connections after a stream, and the sidecar does not.
 #[test]
-fn connections_that_only_some_ways_open_are_noticed() {
+fn connections_that_only_some_strategies_open_are_noticed() {
     let results = analysed(planned("sidecar", &[]), false, |cell, shared| {
         let mut readings = taxed(14.5)(cell, shared);
-        readings.push(("single_use", if cell.axes["way"] == "sidecar" { 0.0 } else { 1.0 }));
+        readings.push(("single_use", if cell.axes["strategy"] == "sidecar" { 0.0 } else { 1.0 }));
         readings
     });
     let unlike: Vec<&String> =
-        only(&results).warnings.iter().filter(|warning| warning.contains("this way does not")).collect();
-    assert!(unlike.len() == 2 && unlike.iter().all(|warning| warning.contains("way=sidecar")), "{unlike:?}");
+        only(&results).warnings.iter().filter(|warning| warning.contains("this strategy does not")).collect();
+    assert!(unlike.len() == 2 && unlike.iter().all(|warning| warning.contains("strategy=sidecar")), "{unlike:?}");
 }
 
 #[test]
