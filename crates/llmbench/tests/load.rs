@@ -1,7 +1,12 @@
 //! `llmbench load` as a command: what it measures, what it writes, and what it says when a server cannot serve.
 
+#[path = "end_to_end/environment.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod environment;
 #[path = "load/http2.rs"]
 mod http2;
+#[path = "load/hypercorn.rs"]
+mod hypercorn;
 #[path = "load/server.rs"]
 mod server;
 #[path = "cli/shell.rs"]

@@ -1,10 +1,10 @@
 //! Did the generator do what it says? A verdict on it, not on the server.
 
+use benchstats::order::quantile;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{Mode, Run};
 use crate::outcome::Record;
-use crate::summary::quantile;
 
 /// Lateness at p99 above which an open loop is invalid, ns; or this share of the median latency, if that is more.
 pub const LATE_NS: u64 = 1_000_000;

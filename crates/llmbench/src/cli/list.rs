@@ -175,9 +175,10 @@ fn python_lines(choice: Result<&Interpreter, String>, entries: &[&EngineEntry], 
             let pair = format!("{}/{}", entry.engine, entry.call_path);
             let (version, unavailable) = match &described {
                 Err(reason) => (None, Some(reason.clone())),
-                Ok(described) => {
-                    (described.versions.get(package(entry.engine)).cloned(), described.unavailable.get(&pair).cloned())
-                }
+                Ok(described) => (
+                    described.versions.get(catalog::package_of(entry.engine)).cloned(),
+                    described.unavailable.get(&pair).cloned(),
+                ),
             };
             EngineLine {
                 place: place.clone(),
@@ -203,12 +204,4 @@ fn describe(interpreter: &Interpreter, cache: &Path) -> Result<Description, Stri
         .output()
         .map_err(|error| format!("{}: {error}", environment.python.display()))?;
     serde_json::from_slice(&output.stdout).map_err(|error| format!("its worker's answer makes no sense: {error}"))
-}
-
-/// The distribution whose version is an engine's.
-pub fn package(engine: &str) -> &str {
-    match engine {
-        "hf-tokenizers" => "tokenizers",
-        other => other,
-    }
 }

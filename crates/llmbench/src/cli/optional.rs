@@ -9,15 +9,8 @@ use serde::Serialize;
 
 use super::progress::Step;
 
-/// Packages and their locks.
-pub const OPTIONAL: [(&str, &str); 6] = [
-    ("minijinja", include_str!("../../../../python/optional/minijinja.lock")),
-    ("fastokens", include_str!("../../../../python/optional/fastokens.lock")),
-    ("gigatoken", include_str!("../../../../python/optional/gigatoken.lock")),
-    ("kitoken", include_str!("../../../../python/optional/kitoken.lock")),
-    ("orjson", include_str!("../../../../python/optional/orjson.lock")),
-    ("tokie", include_str!("../../../../python/optional/tokie.lock")),
-];
+/// Packages and their locks: those of `python/optional/`.
+pub const OPTIONAL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/optional_locks.rs"));
 
 /// The variable by which a Python worker learns where they are: a JSON object of packages to [`Place`]s.
 pub const PLACES_VAR: &str = "LLMBENCH_OPTIONAL";
@@ -42,7 +35,7 @@ pub fn places(
     let options = EnsureOptions { cancel: cancelled, ..EnsureOptions::default() };
     let mut places = BTreeMap::new();
     let mut lacking = Vec::new();
-    for (package, lock) in OPTIONAL {
+    for &(package, lock) in OPTIONAL {
         step.detail(package);
         let made =
             Overlay::ensure(

@@ -4,6 +4,7 @@ use llmbench_core::plan::{Cell, Check, Timing};
 use llmbench_core::workload::{CORPUS, WorkloadSpec};
 use llmbench_engines::catalog::LOAD;
 use llmbench_engines::corpus::Kind;
+use llmbench_engines::python;
 use llmbench_engines::tokenizers::KINDS;
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(super) fn python_paths(tiktoken: bool) -> Vec<CallPath> {
     if tiktoken {
         paths.push(tokenize("tiktoken", "encode"));
     }
-    paths.extend(["fastokens", "gigatoken", "kitoken", "tokie"].map(|engine| tokenize(engine, "encode")));
+    paths.extend(python::optional("tokenize").map(|path| tokenize(path.engine, path.call_path)));
     paths
 }
 
@@ -60,7 +61,7 @@ fn templates(kind: &str) -> Vec<CallPath> {
     let mut paths: Vec<CallPath> =
         stacks::call_paths(kind, false, false).into_iter().filter(|path| path.op == "template").collect();
     if kind == "python" {
-        paths.push(CallPath { op: "template", engine: "minijinja", call_path: "render", reference: false });
+        paths.extend(python::optional("template").map(CallPath::from));
     }
     paths
 }
@@ -368,7 +369,9 @@ mod tests {
         assert_eq!(loops(&quick, "native", "warm"), engines * (7 * 2 + 2 + 1));
         assert_eq!(loops(&quick, "native", "repeat"), engines);
         // Two kinds at two sizes, and English at 10 kB.
-        assert_eq!(loops(&quick, "python", "warm"), 6 * (2 * 2 + 1));
+        let pythons = python_paths(true).len();
+        assert!(pythons >= 6, "{pythons}");
+        assert_eq!(loops(&quick, "python", "warm"), pythons * (2 * 2 + 1));
         assert_eq!(quick.iter().filter(|cell| cell.op.name == "load").count(), engines - 1);
         assert!(quick.iter().all(|cell| !matches!(cell.timing, Timing::Window { .. })));
         assert!(quick.len() < 250, "{}", quick.len());
@@ -377,7 +380,7 @@ mod tests {
         let (full, workloads) = drafted(|spec| &spec.full);
         // Long words end at 100 kB.
         assert_eq!(loops(&full, "native", "warm"), engines * (7 * 5 - 1 + 2));
-        assert_eq!(loops(&full, "python", "warm"), 6 * (7 * 5 - 1));
+        assert_eq!(loops(&full, "python", "warm"), pythons * (7 * 5 - 1));
         let threads = |subject: &str| {
             let windows = full.iter().filter(|cell| cell.subject == subject);
             let windows = windows.filter(|cell| matches!(cell.timing, Timing::Window { .. }));

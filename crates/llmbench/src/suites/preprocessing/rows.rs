@@ -8,6 +8,7 @@ use benchstats::{Interval, mean, serial};
 use llmbench_core::measurements::CellData;
 use llmbench_core::plan::Cell;
 use llmbench_core::record::{Estimate, Record, Status};
+use llmbench_engines::catalog::package_of;
 
 use crate::format;
 use crate::suites::{AnalysisInput, present};
@@ -85,7 +86,7 @@ impl<'a> Rows<'a> {
             subject: cell.subject.clone(),
             engine: cell.op.engine.clone(),
             engine_version: ready
-                .and_then(|ready| ready.versions.get(package(&cell.op.engine)))
+                .and_then(|ready| ready.versions.get(package_of(&cell.op.engine)))
                 .cloned()
                 .unwrap_or_default(),
             call_path: cell.op.call_path.clone(),
@@ -326,15 +327,5 @@ pub fn point_only(point: f64, runs: usize, samples: u32) -> Estimate {
         method: "one-run".to_owned(),
         runs: u32::try_from(runs).unwrap_or(u32::MAX),
         samples,
-    }
-}
-
-/// The package whose version is an engine's version.
-fn package(engine: &str) -> &str {
-    match engine {
-        "hf-tokenizers" => "tokenizers",
-        "hf-tokenizers-rc" => "tokenizers-rc",
-        "serde" => "serde_json",
-        other => other,
     }
 }

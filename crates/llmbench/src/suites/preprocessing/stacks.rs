@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmbench_core::plan::Op;
+use llmbench_engines::python::PythonEngine;
 use serde_json::Value;
 
 /// An API on an engine.
@@ -13,6 +14,12 @@ pub struct CallPath {
     pub call_path: &'static str,
     /// Ground truth of its outputs' check group.
     pub reference: bool,
+}
+
+impl From<&'static PythonEngine> for CallPath {
+    fn from(path: &'static PythonEngine) -> Self {
+        Self { op: path.op, engine: path.engine, call_path: path.call_path, reference: false }
+    }
 }
 
 /// One way to a prompt's ids, stage by stage.
