@@ -12,7 +12,7 @@ fn main() -> io::Result<()> {
         fs::read_to_string(path).unwrap_or_default()
     };
     let (manifest, lock) = (read(&home.join("Cargo.toml")), read(&home.join("../../Cargo.lock")));
-    let own = lock.split("[[package]]").find(|package| package.contains("name = \"llmbench-engines\"")).unwrap_or("");
+    let own = lock.split("[[package]]").find(|package| package.contains("name = \"engines\"")).unwrap_or("");
     let dependencies =
         manifest.split("\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or("");
     let versions: Vec<(&str, &str)> = dependencies

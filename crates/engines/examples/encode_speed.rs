@@ -1,6 +1,6 @@
 //! How fast each engine encodes 1 MB of English and code in one thread, against the stable `tokenizers`; what it costs to load.
 //!
-//!     cargo run --release -p llmbench-engines --example encode_speed -- [MODEL FOLDER] [ROUNDS]
+//!     cargo run --release -p engines --example encode_speed -- [MODEL FOLDER] [ROUNDS]
 //!
 //! Cold: the first text of a fresh process. Warm: a new text, after others of the same kind went through. In every round all
 //! engines get the same text, in an order of its own, and a ratio is taken within the round; shown are the geometric
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::time::Instant;
 
-use llmbench_engines::corpus::{Kind, text};
-use llmbench_engines::tokenize::Tokenize;
-use llmbench_engines::tokenizers::{KINDS, ONE_THREAD, REFERENCE, load, load_cost};
-use llmbench_engines::{EngineError, builtin};
+use engines::corpus::{Kind, text};
+use engines::tokenize::Tokenize;
+use engines::tokenizers::{KINDS, ONE_THREAD, REFERENCE, load, load_cost};
+use engines::{EngineError, builtin};
 
 /// Bytes of a text.
 const BYTES: usize = 1_000_000;

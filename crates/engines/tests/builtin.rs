@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
-use llmbench_engines::builtin::{self, Builtin, RANKS, special_tokens};
-use llmbench_engines::{Tokenizer, count_tokens};
+use engines::builtin::{self, Builtin, RANKS, special_tokens};
+use engines::{Tokenizer, count_tokens};
 use rayon::prelude::*;
 use tiktoken_rs::CoreBPE;
 
@@ -178,7 +178,7 @@ fn all_call_paths_give_the_same_ids_and_counts() {
     let mut random = Random(11);
     let texts: Vec<String> = (0..200).map(|_| random_text(&mut random)).collect();
     let paths: Vec<_> =
-        llmbench_engines::tokenize::CALL_PATHS.iter().map(|name| MADE.tokenizer.call_path(name).unwrap()).collect();
+        engines::tokenize::CALL_PATHS.iter().map(|name| MADE.tokenizer.call_path(name).unwrap()).collect();
     let mut counts = Vec::new();
     for text in &texts {
         let ids = paths[0].run(text).unwrap();

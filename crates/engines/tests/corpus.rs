@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use llmbench_engines::corpus::{Kind, SIZES, text, texts};
+use engines::corpus::{Kind, SIZES, text, texts};
 
 fn special() -> Vec<String> {
     ["<|im_start|>", "<|im_end|>", "<｜end▁of▁sentence｜>"].map(str::to_owned).to_vec()

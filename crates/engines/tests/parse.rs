@@ -1,6 +1,6 @@
 //! The typed parser: what it takes, what it keeps, and how it refuses.
 
-use llmbench_engines::parse::{ChatRequest, Content, Role, call_path};
+use engines::parse::{ChatRequest, Content, Role, call_path};
 
 fn parse(body: &str) -> Result<ChatRequest, String> {
     call_path("serde_json.from_slice").unwrap().run(body.as_bytes()).map_err(|error| error.to_string())

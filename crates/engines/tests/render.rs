@@ -1,8 +1,8 @@
 //! The built-in template, and templates that cannot be loaded.
 
-use llmbench_engines::builtin::CHAT_TEMPLATE;
-use llmbench_engines::parse;
-use llmbench_engines::render::{Template, conversation};
+use engines::builtin::CHAT_TEMPLATE;
+use engines::parse;
+use engines::render::{Template, conversation};
 
 fn folder(template: Option<&str>, config: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

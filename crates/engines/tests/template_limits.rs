@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use llmbench_engines::template::{ChatTemplate, Conversation, LimitKind, Limits, SpecialTokens, TemplateError};
+use engines::template::{ChatTemplate, Conversation, LimitKind, Limits, SpecialTokens, TemplateError};
 use serde_json::json;
 
 fn compile(source: &str, limits: Limits) -> Result<ChatTemplate, TemplateError> {

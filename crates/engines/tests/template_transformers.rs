@@ -12,8 +12,8 @@ mod environment;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
-use llmbench_engines::{parse, render};
+use engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
+use engines::{parse, render};
 use serde_json::Value as Json;
 
 /// Tuesday, 2026-11-24 04:05:06 UTC.

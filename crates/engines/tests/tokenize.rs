@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use llmbench_engines::tokenize::{LoadError, Tokenizer};
+use engines::tokenize::{LoadError, Tokenizer};
 use serde_json::json;
 
 /// A byte-level BPE tokenizer over the bytes and a few merges, with padding and truncation switched on.

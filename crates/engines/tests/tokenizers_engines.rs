@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use llmbench_engines::corpus::{Kind, text};
-use llmbench_engines::tokenizers::{self, KINDS, REFERENCE, difference, load, load_cost};
-use llmbench_engines::{EngineError, Tokenizer, builtin};
+use engines::corpus::{Kind, text};
+use engines::tokenizers::{self, KINDS, REFERENCE, difference, load, load_cost};
+use engines::{EngineError, Tokenizer, builtin};
 use serde_json::Value;
 
 /// Known differences: model, engine, kind of text, cause.

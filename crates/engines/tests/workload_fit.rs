@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use llmbench_core::workload::{Prompt, WorkloadError, WorkloadSpec, build};
-use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, select_template};
-use llmbench_engines::{Tokenizer, builtin, count_tokens};
+use engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, select_template};
+use engines::{Tokenizer, builtin, count_tokens};
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerBuilder};
+use workload::{Prompt, WorkloadError, WorkloadSpec, build};
 
 struct Model {
     name: String,

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use llmbench::Run;
-use llmbench::record::Estimate;
+use llmbench::results::Estimate;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     // The Rust engines are measured in fresh processes of this very program.

@@ -23,17 +23,10 @@
 //!
 //! A longer one, with intervals and findings: `cargo run --release --example run_from_rust`.
 
-pub mod advise;
 pub mod cli;
-pub mod format;
 pub mod load;
-mod queue;
-pub mod report;
 mod run;
-pub mod sidecar;
-pub mod suites;
-pub mod worker;
 
 pub use cli::exit::{Exit, Failure};
-pub use llmbench_core::record;
+pub use record::results;
 pub use run::{Finished, Run, serve_if_worker};

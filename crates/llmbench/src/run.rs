@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use llmbench_core::protocol::ANSWER_FD_VAR;
-use llmbench_core::record::{ExperimentResult, Record, Results, RunInfo};
-use llmbench_core::runner::Stopped;
+use record::protocol::ANSWER_FD_VAR;
+use record::results::{ExperimentResult, Record, Results, RunInfo};
+use runner::Stopped;
 
 use crate::cli::args::{Cli, Verb};
 use crate::cli::exit::{Exit, Failure};
@@ -25,7 +25,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 pub fn serve_if_worker() -> Option<ExitCode> {
     ASKED.store(true, Ordering::Relaxed);
     let worker = std::env::args().nth(1).is_some_and(|verb| verb == "worker");
-    (worker && std::env::var_os(ANSWER_FD_VAR).is_some()).then(crate::worker::main)
+    (worker && std::env::var_os(ANSWER_FD_VAR).is_some()).then(workers::main)
 }
 
 /// Settings of a run: the options of `llmbench run`, one method each; see `llmbench run --help`.

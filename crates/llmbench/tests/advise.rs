@@ -6,14 +6,14 @@ mod fixture;
 #[path = "cli/shell.rs"]
 mod shell;
 
+use advise::candidates::Way;
+use advise::evidence::Origin;
+use advise::judge::Remedy;
+use advise::model::{Model, StackName};
+use advise::question::Gpu;
+use advise::{Advice, Evidence, Question, Size, advise};
 use fixture::{Fixture, Law, Read};
-use llmbench::advise::candidates::Way;
-use llmbench::advise::evidence::Origin;
-use llmbench::advise::judge::Remedy;
-use llmbench::advise::model::{Model, StackName};
-use llmbench::advise::question::Gpu;
-use llmbench::advise::{Advice, Evidence, Question, Size, advise};
-use llmbench_core::record::{Estimate, Record, Status};
+use record::results::{Estimate, Record, Status};
 use serde_json::Value;
 use shell::{Shell, code};
 
@@ -43,7 +43,7 @@ fn ask(question: &Question) -> Advice {
     advise(question, &evidence(&Fixture::stages().read())).unwrap()
 }
 
-fn judged(advice: &Advice, way: Way) -> &llmbench::advise::Judged {
+fn judged(advice: &Advice, way: Way) -> &advise::Judged {
     advice.verdicts.judged.iter().find(|it| it.way == way).unwrap()
 }
 

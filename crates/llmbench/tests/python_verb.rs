@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use llmbench_core::pyenv::{Surroundings, discover};
+use provision::pyenv::{Surroundings, discover};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use fixture::{World, cell_of};
 use llmbench::cli::exit::Exit;
 use llmbench::cli::outcome;
 use llmbench::cli::rank::{Question, Ranking, ranking};
-use llmbench::suites::{self, analysis};
-use llmbench_core::record::{ExperimentResult, Results, Status, Support};
+use record::results::{ExperimentResult, Results, Status, Support};
+use suites::analysis;
 
 fn question() -> Question {
     Question { experiment: "engines".to_owned(), op: "tokenize".to_owned(), baseline: None, subject: None }

@@ -6,10 +6,10 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use llmbench::report::figures::{self, Theme};
-use llmbench::report::terminal::{self, Style};
-use llmbench::report::{self, html, markdown};
-use llmbench_core::record::{Figure, FigureKind, Results, RunInfo, Status};
+use record::results::{Figure, FigureKind, Results, RunInfo, Status};
+use report::figures::{self, Theme};
+use report::terminal::{self, Style};
+use report::{html, markdown};
 
 fn page(results: &Results, run: &RunInfo) -> String {
     html::render(results, run, &figures::inline(results).unwrap()).unwrap()

@@ -14,8 +14,8 @@ mod workload;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use llmbench::worker::now;
 use serde_json::{Value, json};
+use workers::now;
 
 use server::{Client, Server, World, native, other};
 use workload::POOL;

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use llmbench::suites::planning::{Ingredients, plan};
-use llmbench::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
-use llmbench::suites::{self, analysis};
-use llmbench_core::folder::RunFolder;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::{Cell, ModelIdentity, Plan, SubjectSpec};
-use llmbench_core::protocol::{Ready, Sample};
-use llmbench_core::record::{ExperimentResult, Record, Results, RunInfo, Status, Support};
-use llmbench_core::samples::Event;
+use record::folder::RunFolder;
+use record::measurements::Measurements;
+use record::plan::{Cell, ModelIdentity, Plan, SubjectSpec};
+use record::protocol::{Ready, Sample};
+use record::results::{ExperimentResult, Record, Results, RunInfo, Status, Support};
+use record::samples::Event;
+use suites::analysis;
+use suites::planning::{Ingredients, plan};
+use suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 
 const RUNS: u32 = 5;
 
@@ -85,7 +85,7 @@ fn analysed_but(
     };
     let cells = plan.cells.clone();
     let info = RunInfo {
-        schema: llmbench_core::SCHEMA,
+        schema: record::SCHEMA,
         run_id: folder.run_id(),
         llmbench: "0.1.0".into(),
         binary_sha256: "ab12".repeat(16),

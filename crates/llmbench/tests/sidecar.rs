@@ -15,9 +15,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use llmbench::sidecar::metrics::Outcome;
-use llmbench::sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
 use serde_json::{Value, json};
+use sidecar::metrics::Outcome;
+use sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
 
 use client::{Client, Reply};
 use upstream::{Asked, Conn, Then, Upstream};

@@ -24,6 +24,7 @@ pub mod listener;
 pub mod outcome;
 pub mod proctree;
 pub mod rate_search;
+pub mod service_level;
 pub mod serving;
 pub mod summary;
 pub mod threads;

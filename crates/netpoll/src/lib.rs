@@ -3,9 +3,11 @@
 //! The load generator and the simulated server share it, so that both ends of a measured connection are woken in the same way.
 
 mod poller;
+mod queue;
 mod waker;
 
 pub use poller::{Poller, Ready};
+pub use queue::JobQueue;
 pub use waker::Waker;
 
 /// CLOCK_MONOTONIC, ns.

@@ -27,7 +27,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use llmbench_core::protocol::TiktokenVocabulary;
+use record::protocol::TiktokenVocabulary;
 use sha2::{Digest, Sha256};
 use tiktoken_rs::O200K_BASE_PAT_STR;
 

@@ -1,7 +1,7 @@
 //! The corpus of the engine comparison: texts of kinds that tokenizers treat differently, made from a seed.
 //!
 //! ```
-//! use llmbench_engines::corpus::{self, Kind};
+//! use engines::corpus::{self, Kind};
 //!
 //! let text = corpus::text(Kind::Emoji, 1_000, 7, &[]);
 //! assert!((997..=1_000).contains(&text.len()));

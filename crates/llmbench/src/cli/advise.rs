@@ -3,28 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
-use llmbench_core::cache;
-use llmbench_core::folder::{self, RunFolder};
-use llmbench_core::interrupt::Interrupt;
-use llmbench_core::machine;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::SubjectSpec;
-use llmbench_core::protocol::Inputs;
-use llmbench_core::record::RunInfo;
-use llmbench_core::workload::{self, WorkloadSpec};
-use llmbench_engines::Tokenizer;
+use engines::Tokenizer;
 use loadgen::check::check;
+use provision::cache;
+use record::folder::{self, RunFolder};
+use record::measurements::Measurements;
+use record::plan::SubjectSpec;
+use record::protocol::Inputs;
+use record::results::RunInfo;
+use runner::interrupt::Interrupt;
+use workload::WorkloadSpec;
 
 use super::args::{Cli, Verb};
 use super::config::RunConfig;
 use super::exit::{Exit, Failure};
 use super::progress::Step;
 use super::{console, files, outcome, run, setup, subjects};
-use crate::advise::question::{BUILT_IN, Gpu, LEAST_REQUESTS};
-use crate::advise::verify::{Bench, verify};
-use crate::advise::{Advice, Evidence, Question, Size, advise, page};
-use crate::report::terminal;
-use crate::suites;
+use advise::question::{BUILT_IN, Gpu, LEAST_REQUESTS};
+use advise::verify::{Bench, verify};
+use advise::{Advice, Evidence, Question, Size, advise, page};
+use report::terminal;
 
 /// Requests that are cycled through; fewer where each is large, as the suite does.
 const POOL: u32 = 64;
@@ -170,7 +168,7 @@ fn measure(args: &AdviseArgs) -> Result<RunFolder, Failure> {
 }
 
 fn question(args: &AdviseArgs, info: &RunInfo) -> Question {
-    let here = || machine::probe(&machine::Roots::default(), Path::new(".")).effective_cores as usize;
+    let here = || host::probe(&host::Roots::default(), Path::new(".")).effective_cores as usize;
     let cores = args.cores.map_or_else(here, |cores| cores as usize);
     question_of(args, info.plan.model.name.clone(), cores)
 }
@@ -299,7 +297,7 @@ fn bench(question: &Question, folder: &RunFolder, info: &RunInfo, sockets: &Path
         bodies,
         expected,
         sockets: sockets.to_owned(),
-        cores: machine::probe(&machine::Roots::default(), folder.path()).effective_cores as usize,
+        cores: host::probe(&host::Roots::default(), folder.path()).effective_cores as usize,
         interrupt,
     })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::suites::axes::{AxisValue, parse_list};
-use crate::worker::serving::Level;
+use loadgen::service_level::Level;
+use suites::axes::{AxisValue, parse_list};
 
 /// Measures where the time goes in an LLM system outside the GPU.
 #[derive(Debug, Parser)]

@@ -1,25 +1,25 @@
 //! `llmbench calibrate`: how late this machine's client sees what a server sends, and up to which load that stays below a millisecond.
 
 use clap::Args;
-use llmbench_core::cache;
-use llmbench_core::interrupt::Interrupt;
-use llmbench_core::record::{CellValue, Row, Status, Table};
 use loadgen::arrivals::{Extent, Spacing};
 use loadgen::serving::backend::{Ask, Backend, Settings};
 use loadgen::serving::session::Session;
+use provision::cache;
+use record::results::{CellValue, Row, Status, Table};
+use runner::interrupt::Interrupt;
 
 use super::console;
 use super::exit::{Exit, Failure};
 use super::load::{List, list};
-use crate::format::{count, duration, significant};
 use crate::load::calibration::{self, Calibrated, Calibration, SUSTAINED_NS, load_of};
 use crate::load::child::MockChild;
 use crate::load::drive::{Bench, now};
 use crate::load::points::Point;
 use crate::load::server::{Access, Found};
 use crate::load::workload::Requests;
-use crate::report::terminal::{self, Style};
-use crate::suites::present::{column, text};
+use record::format::{count, duration, significant};
+use report::terminal::{self, Style};
+use suites::present::{column, text};
 
 /// A step of the simulated engine, ms: each stream gets 100 chunks a second.
 const STEP_MS: u32 = 10;

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use super::args::{AxisList, RunArgs};
 use super::exit::Failure;
 use super::files;
-use crate::suites::axes::{self, AxisValue};
-use crate::suites::settings::ExperimentSettings;
-use crate::suites::spec::{ExperimentSpec, Override, Profile, SuiteSpec, suggestion};
+use suites::axes::{self, AxisValue};
+use suites::settings::ExperimentSettings;
+use suites::spec::{ExperimentSpec, Override, Profile, SuiteSpec, suggestion};
 
 /// What a `--config` file may say.
 #[derive(Debug, Clone, Default, Deserialize)]

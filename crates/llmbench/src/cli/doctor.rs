@@ -2,24 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use llmbench_core::machine;
-use llmbench_core::pyenv::{self, Interpreter, Surroundings};
-use llmbench_core::record::{Fact, FactVerdict};
+use provision::pyenv::{self, Interpreter, Surroundings};
+use record::results::{Fact, FactVerdict};
 
 use unicode_width::UnicodeWidthStr;
 
 use super::args::DoctorArgs;
 use super::console::{self, hanging};
 use super::exit::{Exit, Failure};
-use crate::format;
-use crate::worker::clock;
+use record::format;
+use workers::clock;
 
 /// Prints the facts, the worst last in each group's order.
 ///
 /// # Errors
 /// None but a bug.
 pub fn doctor(args: &DoctorArgs) -> Result<Exit, Failure> {
-    let mut facts = machine::probe(&machine::Roots::default(), Path::new(".")).facts;
+    let mut facts = host::probe(&host::Roots::default(), Path::new(".")).facts;
     // The worker's own reading stands below, against the shortest sample.
     facts.retain(|fact| fact.key != "clock.pair");
     facts.extend(timers());
@@ -206,7 +205,7 @@ const MARK: usize = 6;
 
 #[cfg(test)]
 mod tests {
-    use llmbench_core::pyenv::{Found, Version};
+    use provision::pyenv::{Found, Version};
 
     use super::*;
 

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use llmbench_core::machine::Machine;
-use llmbench_core::plan::{ModelIdentity, Plan};
+use host::Machine;
+use record::plan::{ModelIdentity, Plan};
 
 use super::config::RunConfig;
 use super::exit::{Exit, Failure};
 use super::{console, run, setup, subjects};
-use crate::format;
-use crate::suites::Suite;
-use crate::suites::planning::expected_run_s;
-use crate::suites::settings::PlanContext;
+use record::format;
+use suites::Suite;
+use suites::planning::expected_run_s;
+use suites::settings::PlanContext;
 
 /// Prints the plan.
 ///

@@ -122,6 +122,6 @@ mod tests {
     fn a_file_is_hashed_as_its_bytes_are() {
         let dir = folder(&["a"]);
         let hash = sha256("--dataset", &dir.path().join("a")).unwrap();
-        assert_eq!(hash, llmbench_core::hash::sha256_hex(b"x"));
+        assert_eq!(hash, record::hash::sha256_hex(b"x"));
     }
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use llmbench_core::cache;
-use llmbench_core::pyenv::{self, Environment, Interpreter, Surroundings};
-use llmbench_engines::catalog;
+use engines::catalog;
+use provision::cache;
+use provision::pyenv::{self, Environment, Interpreter, Surroundings};
 use serde::{Deserialize, Serialize};
 
 use super::args::ListArgs;
 use super::console::{self, hanging};
 use super::exit::{Exit, Failure};
 use super::subjects;
-use crate::suites::{self, EngineEntry};
+use suites::EngineEntry;
 
 /// Everything that `list` knows; `--json` prints it.
 #[derive(Debug, Serialize)]

@@ -4,12 +4,12 @@ mod args;
 
 use std::path::{Path, PathBuf};
 
-use llmbench_core::cache;
-use llmbench_core::interrupt::Interrupt;
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing, read_trace};
 use loadgen::serving::backend::{Backend, Settings};
 use loadgen::serving::slo::Slo;
 use loadgen::serving::target::{HttpVersion, Target};
+use provision::cache;
+use runner::interrupt::Interrupt;
 use serde_json::json;
 
 pub(super) use self::args::list;
@@ -29,7 +29,7 @@ use crate::load::server::{Access, examine, model_name};
 use crate::load::table::{self, Metric};
 use crate::load::varying::Varying;
 use crate::load::workload::{self, Form, Model, Requests, Source, Wanted};
-use crate::report::terminal::Style;
+use report::terminal::Style;
 
 /// Different requests that are made where the user does not say: more take long to generate, fewer repeat soon.
 const POOL: usize = 256;
@@ -383,7 +383,7 @@ impl<'a> Output<'a> {
         };
         let path = self.args.result_dir.join(name);
         let text = serde_json::to_vec(&json).map_err(Failure::bug)?;
-        llmbench_core::folder::write_atomic(&path, &text).map_err(Failure::usage)?;
+        record::folder::write_atomic(&path, &text).map_err(Failure::usage)?;
         eprintln!("result: {}", path.display());
         Ok(())
     }

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use llmbench_core::interrupt::Interrupt;
 use mock_openai::engine::EngineConfig;
 use mock_openai::fault::{Fault, Faults};
 use mock_openai::front::FrontConfig;
 use mock_openai::tokens::Tokenizer;
 use mock_openai::{Config, Listen, Server};
+use runner::interrupt::Interrupt;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::console;

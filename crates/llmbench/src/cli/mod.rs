@@ -48,7 +48,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if let Verb::Worker { .. } = cli.verb {
-        return crate::worker::main();
+        return workers::main();
     }
     log_to_stderr(cli.verbose);
     match dispatch(cli) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use llmbench_core::pyenv::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter, Overlay};
+use provision::pyenv::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter, Overlay};
 use serde::Serialize;
 
 use super::progress::Step;

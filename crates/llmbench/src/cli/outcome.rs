@@ -2,15 +2,15 @@
 
 use std::io::IsTerminal;
 
-use llmbench_core::folder::RunFolder;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::record::{Record, Results, RunInfo, Status};
+use record::folder::RunFolder;
+use record::measurements::Measurements;
+use record::results::{Record, Results, RunInfo, Status};
 
 use super::args::RunArgs;
 use super::console;
 use super::exit::{Exit, Failure};
-use crate::report::{self, terminal};
-use crate::suites::{Suite, analysis};
+use report::terminal;
+use suites::{Suite, analysis};
 
 /// Analyses the run folder, writes the report and prints what was found.
 ///

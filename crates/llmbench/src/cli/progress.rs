@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use llmbench_core::record::Status;
-use llmbench_core::runner::{Observer, Progress};
+use record::results::Status;
+use runner::{Observer, Progress};
 
 /// Whether people are watching.
 pub fn is_interactive() -> bool {

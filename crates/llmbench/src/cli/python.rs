@@ -9,9 +9,9 @@ mod text;
 use std::path::Path;
 use std::time::Duration;
 
-use llmbench_core::cache;
-use llmbench_core::interrupt::Interrupt;
-use llmbench_core::pyenv::{self, Environment, Found, Interpreter, Surroundings};
+use provision::cache;
+use provision::pyenv::{self, Environment, Found, Interpreter, Surroundings};
+use runner::interrupt::Interrupt;
 use serde::Serialize;
 
 use self::rows::{Place, Row, Where};

@@ -5,21 +5,21 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use benchstats::paired;
-use llmbench_core::folder::RunFolder;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::{Cell, Plan, Timing};
-use llmbench_core::record::{Estimate, Row, Status, Table};
+use record::folder::RunFolder;
+use record::measurements::Measurements;
+use record::plan::{Cell, Plan, Timing};
+use record::results::{Estimate, Row, Status, Table};
 use serde::Serialize;
 
 use super::args::RankArgs;
 use super::console;
 use super::exit::{Exit, Failure};
-use crate::format;
-use crate::report::terminal;
-use crate::suites::preprocessing::rows;
-use crate::suites::preprocessing::stacks::{NATIVE_ENCODE, TRANSFORMERS};
-use crate::suites::present::{self, column, distinct, text};
-use crate::suites::spec::suggestion;
+use record::format;
+use report::terminal;
+use suites::preprocessing::rows;
+use suites::preprocessing::stacks::{NATIVE_ENCODE, TRANSFORMERS};
+use suites::present::{self, column, distinct, text};
+use suites::spec::suggestion;
 
 /// An engine that passed fewer than this share of the points that the baseline passed is left out, so that it does not
 /// leave the others without points.

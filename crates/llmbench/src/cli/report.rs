@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use llmbench_core::folder::RunFolder;
+use record::folder::RunFolder;
 
 use super::args::ReportArgs;
 use super::exit::{Exit, Failure};
 use super::outcome;
-use crate::suites;
 
 /// Renders the run again.
 ///

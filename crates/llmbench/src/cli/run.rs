@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use llmbench_core::folder::RunFolder;
-use llmbench_core::interrupt::Interrupt;
-use llmbench_core::machine::{self, Machine};
-use llmbench_core::model::Model;
-use llmbench_core::plan::{ModelIdentity, Plan};
-use llmbench_core::protocol::Inputs;
-use llmbench_core::record::{Fact, FactVerdict, RunInfo};
-use llmbench_core::runner::{self, Identity, Job, Options, Stopped};
-use llmbench_core::workload::{self, WorkloadFiles};
-use llmbench_core::{cache, hash};
+use host::Machine;
+use provision::cache;
+use provision::model::Model;
+use record::folder::RunFolder;
+use record::hash;
+use record::plan::{ModelIdentity, Plan};
+use record::protocol::Inputs;
+use record::results::{Fact, FactVerdict, RunInfo};
+use runner::interrupt::Interrupt;
+use runner::{Identity, Job, Options, Stopped};
 use serde_json::Value;
+use workload::WorkloadFiles;
 
 use clap::Parser;
 
@@ -23,8 +24,8 @@ use super::config::RunConfig;
 use super::exit::{Exit, Failure};
 use super::progress::{MeasureProgress, is_interactive};
 use super::{dry_run, files, outcome, setup, subjects};
-use crate::suites::settings::PlanContext;
-use crate::suites::{self, Suite, analysis, planning};
+use suites::settings::PlanContext;
+use suites::{Suite, analysis, planning};
 
 /// Runs the verb.
 ///
@@ -35,7 +36,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let args = &settled(args)?;
         let suite = suites::find(&args.suite).map_err(Failure::usage)?;
         let config = configured(args, suite.as_ref())?;
-        let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
+        let machine = host::probe(&host::Roots::default(), existing(&config.output));
         return dry_run::show(suite.as_ref(), &config, &machine);
     }
     let ended = to_the_end(args, command_line())?;
@@ -97,7 +98,7 @@ fn to_the_end(args: &RunArgs, command: Vec<String>) -> Result<Ended, Failure> {
     let suite = suites::find(&args.suite).map_err(Failure::usage)?;
     let config = configured(args, suite.as_ref())?;
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
-    let machine = machine::probe(&machine::Roots::default(), existing(&config.output));
+    let machine = host::probe(&host::Roots::default(), existing(&config.output));
     refuse_bad_environment(args, &machine)?;
     let session = Session::set_up(suite.as_ref(), config, machine, args, command, &interrupt)?;
     let stopped = session.measure(args, &interrupt)?;
@@ -191,7 +192,7 @@ impl<'a> Session<'a> {
                 let folder = RunFolder::create(&config.output, &utc(now, true), &plan.suite, hash::plan8(&plan_sha256))
                     .map_err(Failure::usage)?;
                 let info = RunInfo {
-                    schema: llmbench_core::SCHEMA,
+                    schema: record::SCHEMA,
                     run_id: folder.run_id(),
                     llmbench: env!("CARGO_PKG_VERSION").to_owned(),
                     binary_sha256: binary_sha256.clone(),
@@ -235,7 +236,7 @@ impl<'a> Session<'a> {
                 warmup: spec.map_or(0, |spec| spec.warmup),
             }
         };
-        let identity = Identity { binary_sha256: self.binary_sha256.clone(), boot_id: machine::boot_id() };
+        let identity = Identity { binary_sha256: self.binary_sha256.clone(), boot_id: host::boot_id() };
         let job = Job {
             plan: &self.plan,
             folder: &self.folder,
@@ -244,8 +245,8 @@ impl<'a> Session<'a> {
             interrupt,
             options: Options { resume: args.resume.is_some().then_some(identity), ..Options::default() },
         };
-        let before = machine::snapshot();
-        let gpus = machine::GpuWatch::start();
+        let before = host::snapshot();
+        let gpus = host::GpuWatch::start();
         let mut progress = MeasureProgress::new();
         let measured = runner::measure(&job, &mut progress, &mut |measurements| {
             analysis::half_widths(self.suite, &self.plan, measurements)
@@ -261,13 +262,13 @@ impl<'a> Session<'a> {
     }
 
     /// What the host did to the runs while they went on, and what its GPUs did.
-    fn record_host(&self, before: &machine::Snapshot, gpus: Option<machine::GpuWatch>) -> Result<(), Failure> {
+    fn record_host(&self, before: &host::Snapshot, gpus: Option<host::GpuWatch>) -> Result<(), Failure> {
         let mut info = self.folder.read_info().map_err(Failure::usage)?;
         // A mock is our own child; a server that was named may run here and is then no stranger.
         let named = self.plan.subjects.iter().any(|subject| subject.id == "server");
-        let others = if named { machine::Others::Server } else { machine::Others::Strangers };
-        info.warnings.extend(machine::snapshot().since(before, others));
-        info.machine.extend(gpus.map(machine::GpuWatch::stop).unwrap_or_default().into_iter().map(|gpu| Fact {
+        let others = if named { host::Others::Server } else { host::Others::Strangers };
+        info.warnings.extend(host::snapshot().since(before, others));
+        info.machine.extend(gpus.map(host::GpuWatch::stop).unwrap_or_default().into_iter().map(|gpu| Fact {
             key: format!("gpu.{}.use", gpu.index),
             title: format!("GPU {} during the runs", gpu.index),
             value: match gpu.mean_utilization_percent {
@@ -342,7 +343,7 @@ pub fn make_plan(
     config: &RunConfig,
     context: &PlanContext,
     model: ModelIdentity,
-    subjects: Vec<llmbench_core::plan::SubjectSpec>,
+    subjects: Vec<record::plan::SubjectSpec>,
     timestamp: i64,
 ) -> Result<Plan, Failure> {
     let mut facts: BTreeMap<String, Value> = BTreeMap::new();

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use llmbench_core::model::hub::HubConfig;
-use llmbench_core::model::{self, Model, ModelSpec};
-use llmbench_core::plan::Plan;
-use llmbench_core::workload::{self, CORPUS, Corpus, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
-use llmbench_engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, tool_use_template};
-use llmbench_engines::{Tokenizer, builtin, corpus, count_tokens};
+use engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, tool_use_template};
+use engines::{Tokenizer, builtin, corpus, count_tokens};
+use provision::model::hub::HubConfig;
+use provision::model::{self, Model, ModelSpec};
+use record::plan::Plan;
 use serde::Deserialize;
 use serde_json::Value;
+use workload::{CORPUS, Corpus, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
 
 use super::config::RunConfig;
 use super::exit::Failure;

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use llmbench_core::cache;
-use llmbench_core::interrupt::Interrupt;
+use provision::cache;
+use runner::interrupt::Interrupt;
 
 use super::exit::{Exit, Failure};
 use super::progress::Step;
 use super::{console, setup};
-use crate::sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
+use sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
 
 /// How often a signal is looked for.
 const LOOK: Duration = Duration::from_millis(20);

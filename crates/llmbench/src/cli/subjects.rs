@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use llmbench_core::cache::{self, CacheError};
-use llmbench_core::plan::{SubjectSpec, Unavailable};
-use llmbench_core::pyenv::{
+use provision::cache::{self, CacheError};
+use provision::pyenv::{
     self, Discovery, EnsureOptions, EnvProgress, Environment, Interpreter, Rejected, Surroundings, install_sources,
 };
+use record::plan::{SubjectSpec, Unavailable};
 
-use llmbench_core::subject::INHERIT_VAR;
+use runner::subject::INHERIT_VAR;
 
 use super::config::RunConfig;
 use super::exit::Failure;
 use super::optional;
 use super::progress::Step;
-use crate::suites::settings::PlannedSubject;
-use crate::worker::load::{SERVER_VAR, ServerCommand};
-use crate::worker::serving::{TARGET_VAR, TargetCommand};
+use record::protocol::target::{TARGET_VAR, TargetCommand};
+use suites::settings::PlannedSubject;
+use workers::load::{SERVER_VAR, ServerCommand};
 
 /// The sources of the Python worker.
 static WORKER: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python_worker.rs"));

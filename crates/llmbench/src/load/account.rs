@@ -152,7 +152,7 @@ impl Account {
     /// Sentences on what does not agree. Of requests that failed a server may count some and some not, and their tokens too; what it cannot
     /// do is count fewer than were answered, or more than were sent.
     pub fn notes(&self) -> Vec<String> {
-        let count = crate::format::count;
+        let count = record::format::count;
         let mut notes = Vec::new();
         if let Some(counted) = self.requests_counted
             && !(self.requests_completed..=self.requests_sent).contains(&counted)

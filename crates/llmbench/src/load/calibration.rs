@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use llmbench_core::cache::{self, CacheError};
 use loadgen::serving::Run;
 use loadgen::serving::verdict::{ClientError, ErrorSource};
+use provision::cache::{self, CacheError};
 use serde::{Deserialize, Serialize};
 
 /// Version of the file.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use engines::{Tokenizer, count_tokens};
 use indicatif::{ProgressBar, ProgressStyle};
-use llmbench_core::interrupt::Interrupt;
-use llmbench_engines::{Tokenizer, count_tokens};
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::{Control, DriverError, Options};
 use loadgen::limits;
@@ -20,6 +19,7 @@ use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
+use runner::interrupt::Interrupt;
 
 use super::account::{Account, Counts};
 use super::calibration::Calibration;
@@ -29,7 +29,7 @@ use super::server::{Access, Found};
 use super::workload::Requests;
 use crate::Failure;
 use crate::cli::progress::is_interactive;
-use crate::format::significant;
+use record::format::significant;
 
 /// How long opening a connection may take before the clock starts, ns.
 const CONNECT_NS: u64 = 10_000_000_000;

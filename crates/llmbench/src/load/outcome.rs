@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use benchstats::mean;
-use llmbench_core::record::Estimate;
 use loadgen::driver::Usage;
 use loadgen::lateness::{Lateness, Verdict};
 use loadgen::serving::figures::Figures;
 use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict::ClientError;
 use loadgen::serving::{Run, Truth};
+use record::results::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;

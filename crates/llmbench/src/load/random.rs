@@ -1,6 +1,6 @@
 //! Prompts of random tokens with given lengths, after a prefix that some or all of them share.
 
-use llmbench_engines::Tokenizer;
+use engines::Tokenizer;
 use loadgen::arrivals::Sampler;
 
 /// Rounds of correcting a text whose tokens are not as many as asked for.
@@ -121,7 +121,7 @@ impl<'a> RandomPrompts<'a> {
 impl RandomSpec {
     /// For people: `random, 1,024 + 128 tokens`.
     pub fn describe(&self) -> String {
-        let count = |tokens: u32| crate::format::count(u64::from(tokens));
+        let count = |tokens: u32| record::format::count(u64::from(tokens));
         let prefix = match (self.prefix, self.prefixes) {
             (0, _) => String::new(),
             (prefix, 0 | 1) => format!(" behind a shared prefix of {}", count(prefix)),

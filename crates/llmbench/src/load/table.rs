@@ -1,14 +1,14 @@
 //! The result on the terminal.
 
-use llmbench_core::record::{CellValue, Row, Status, Table};
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::record::Counted;
 use loadgen::serving::verdict::ErrorSource;
+use record::results::{CellValue, Row, Status, Table};
 
 use super::outcome::{LEAST_RUNS, PointOutcome, RunOutcome};
-use crate::format::{duration, significant};
-use crate::report::terminal::{self, Style};
-use crate::suites::present::{column, plus_minus, text};
+use record::format::{duration, significant};
+use report::terminal::{self, Style};
+use suites::present::{column, plus_minus, text};
 
 /// A metric with percentiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn overview(points: &[PointOutcome]) -> Table {
     let ms = |point: &PointOutcome, metric: Metric, percentile: f64| {
         point.estimate(|figures| metric.of(figures)?.percentile(percentile).map(|ns| ns / 1e6))
     };
-    let figure = |estimate: Option<llmbench_core::record::Estimate>| match estimate {
+    let figure = |estimate: Option<record::results::Estimate>| match estimate {
         Some(estimate) => CellValue {
             text: format!("{}{}", significant(estimate.point, 3), plus_minus(&estimate)),
             sort: Some(estimate.point),
@@ -176,7 +176,7 @@ fn distributions(point: &PointOutcome, percentiles: &[f64]) -> Table {
 
 fn facts(run: &RunOutcome) -> Vec<String> {
     let figures = &run.figures;
-    let count = crate::format::count;
+    let count = record::format::count;
     let counted = match figures.counted {
         Counted::Server => "by the server's count",
         Counted::Tokenizer => "by the model's tokenizer",

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llmbench_core::workload::{self, Prompt, WorkloadSpec};
-use llmbench_engines::Tokenizer;
+use engines::Tokenizer;
 use loadgen::serving::backend::{Ask, Backend, Settings};
 use loadgen::serving::session::{Session, Turn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use workload::{Prompt, WorkloadSpec};
 
 use super::random::{RandomPrompts, RandomSpec};
 
@@ -130,7 +130,7 @@ impl Maker<'_> {
         let text =
             std::fs::read_to_string(&files.requests).map_err(|error| format!("cannot read the workload: {error}"))?;
         let plural = if turns == 1 { "turn" } else { "turns" };
-        let name = format!("{kind}, {} tokens in {turns} {plural}", crate::format::count(u64::from(tokens)));
+        let name = format!("{kind}, {} tokens in {turns} {plural}", record::format::count(u64::from(tokens)));
         let mut requests = Requests { name, ..Requests::default() };
         for line in text.lines().take(self.wanted.pool) {
             let body = serde_json::from_str(line).map_err(|error| format!("the workload is broken: {error}"))?;

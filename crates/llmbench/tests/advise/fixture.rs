@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use llmbench_core::folder::RunFolder;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::{Cell, Drive, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
-use llmbench_core::protocol::{Ready, Sample};
-use llmbench_core::record::{Record, RunInfo};
-use llmbench_core::samples::Event;
+use record::folder::RunFolder;
+use record::measurements::Measurements;
+use record::plan::{Cell, Drive, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
+use record::protocol::{Ready, Sample};
+use record::results::{Record, RunInfo};
+use record::samples::Event;
 use serde_json::{Value, json};
 
 /// a + b·messages + c·tokens of a call path, ns.

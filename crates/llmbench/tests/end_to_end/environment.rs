@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use llmbench_core::pyenv::{EnsureOptions, EnvError, Environment, Surroundings, discover};
+use provision::pyenv::{EnsureOptions, EnvError, Environment, Surroundings, discover};
 
 /// What stands in the environment, as in the binary.
 const LOCK: &str = include_str!("../../../../python/requirements.lock");

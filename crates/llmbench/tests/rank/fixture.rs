@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use llmbench::suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
-use llmbench::suites::{self, planning};
-use llmbench_core::folder::RunFolder;
-use llmbench_core::measurements::Measurements;
-use llmbench_core::plan::{Cell, ModelIdentity, Plan, SubjectSpec, Timing};
-use llmbench_core::protocol::{Sample, ThreadCount};
-use llmbench_core::record::{RunInfo, Status};
-use llmbench_core::samples::{Event, SamplesWriter};
+use record::folder::RunFolder;
+use record::measurements::Measurements;
+use record::plan::{Cell, ModelIdentity, Plan, SubjectSpec, Timing};
+use record::protocol::{Sample, ThreadCount};
+use record::results::{RunInfo, Status};
+use record::samples::{Event, SamplesWriter};
 use serde_json::Value;
+use suites::planning;
+use suites::settings::{ExperimentSettings, PlanContext, PlannedSubject};
 
 pub const KINDS: [&str; 7] =
     ["english", "code", "chinese-japanese", "hindi-arabic", "emoji", "whitespace", "long-word"];
@@ -116,7 +116,7 @@ fn plan() -> Plan {
 
 fn run_info(folder: &RunFolder, plan: Plan) -> RunInfo {
     RunInfo {
-        schema: llmbench_core::SCHEMA,
+        schema: record::SCHEMA,
         run_id: folder.run_id(),
         llmbench: "0.1.0".to_owned(),
         binary_sha256: "cd".repeat(32),

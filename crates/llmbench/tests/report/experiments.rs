@@ -1,6 +1,6 @@
 //! The four experiments of the fixture.
 
-use llmbench_core::record::*;
+use record::results::*;
 
 fn column(title: &str, numeric: bool, drop: u8) -> Column {
     Column { title: title.into(), numeric, drop }

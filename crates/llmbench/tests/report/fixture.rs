@@ -6,9 +6,9 @@ mod experiments;
 
 use std::collections::BTreeMap;
 
-use llmbench_core::plan::{ModelIdentity, Plan, Runs, SubjectSpec, Unavailable};
-use llmbench_core::protocol::Ready;
-use llmbench_core::record::*;
+use record::plan::{ModelIdentity, Plan, Runs, SubjectSpec, Unavailable};
+use record::protocol::Ready;
+use record::results::*;
 use serde_json::json;
 
 pub const RUN_ID: &str = "20261124T035745Z-preprocessing-1f0c9a7e";

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use llmbench::sidecar::Endpoint;
 use serde_json::Value;
+use sidecar::Endpoint;
 
 /// After this a sidecar hangs.
 const PATIENCE: Duration = Duration::from_secs(20);

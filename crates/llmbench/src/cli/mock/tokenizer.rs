@@ -5,16 +5,16 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use llmbench_core::cache;
-use llmbench_engines::parse::ChatBody;
-use llmbench_engines::template::Now;
-use llmbench_engines::{Template, Tokenizer};
+use engines::parse::ChatBody;
+use engines::template::Now;
+use engines::{Template, Tokenizer};
 use mock_openai::tokens::{PromptText, Tokenizer as MockTokenizer};
+use provision::cache;
 use serde_json::json;
 
 use crate::cli::exit::Failure;
 use crate::cli::setup;
-use crate::sidecar::conversation::{self, Parts};
+use sidecar::conversation::{self, Parts};
 
 /// Ids that are kept, so that a prompt that comes again costs this machine nothing and the time of the front end is the one that was
 /// asked for: as many as all prompts of the suites' pools have.

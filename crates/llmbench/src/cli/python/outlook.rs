@@ -1,7 +1,7 @@
 //! Which engines would install on an interpreter: the locks say the versions, and what has no wheel is known here.
 
-use llmbench_core::pyenv::Version;
-use llmbench_engines::python;
+use engines::python;
+use provision::pyenv::Version;
 use serde::Serialize;
 
 use crate::cli::optional::OPTIONAL;

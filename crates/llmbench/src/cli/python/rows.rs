@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use llmbench_core::pyenv::{Found, Interpreter, Rejected};
+use provision::pyenv::{Found, Interpreter, Rejected};
 use serde::Serialize;
 
 use super::ask::{Answer, Package};

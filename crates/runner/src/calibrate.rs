@@ -1,0 +1,142 @@
+//! Before the first run: does every cell work, are its outputs right, how many calls make a block?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::schedule::{CALIBRATION, run_schedule};
+use record::plan::WorkloadSpec;
+use record::plan::{Cell, Drive, Timing};
+use record::protocol::Ready;
+use record::results::Status;
+use record::samples::Event;
+
+use super::checks;
+use super::crew::{BlockRequest, Crew, Halt};
+use super::ledger::Ledger;
+use super::load;
+use super::observer::Progress;
+
+/// A sample lasts at least this long, ns, so that reading the clock is a small part of it.
+const LEAST_NS: f64 = 100_000.0;
+/// Most samples of a block of single calls: they are held in memory until the block ends.
+const MOST_SAMPLES: u64 = 10_000;
+/// Tokens that are checked a cell, so that a check lasts about as long whatever the workload.
+const CHECKED_TOKENS: u64 = 64_000;
+/// Requests that are checked of a workload whose tokens are not known.
+const CHECKED_REQUESTS: u64 = 64;
+
+/// Calibrates and checks all cells with a set of workers of its own. Returns what the workers said of themselves.
+pub(super) fn calibrate(mut crew: Crew<'_>, ledger: &mut Ledger<'_>) -> Result<BTreeMap<String, Ready>, Halt> {
+    for spec in &crew.plan.subjects {
+        if let Some(unavailable) = &spec.unavailable {
+            let status = if unavailable.required { Status::Error } else { Status::Unavailable };
+            for cell in ledger.live(&spec.id) {
+                ledger.set_status(cell, None, status, &unavailable.reason)?;
+            }
+        }
+    }
+    crew.start(ledger)?;
+    let order = run_schedule(crew.plan, CALIBRATION);
+    let of = crew.plan.cells.len();
+    let first = order.first.iter().map(|visit| visit.cell);
+    for (done, cell) in first.chain(order.prepare).enumerate() {
+        if !ledger.cells[cell].is_dropped() {
+            let subject = &crew.plan.cells[cell].subject;
+            if crew.plan.cells[cell].timing == Timing::First {
+                crew.refresh(subject, ledger)?;
+            }
+            calibrate_cell(&mut crew, cell, ledger)?;
+            ledger.flush()?;
+        }
+        ledger.observe(Progress::Calibrated { cell: &crew.plan.cells[cell].id, done: done + 1, of });
+    }
+    same_loops_for_twins(&crew, ledger);
+    load::set_rates(crew.plan, ledger)?;
+    checks::compare(&mut crew, ledger)?;
+    for (cell, state) in crew.plan.cells.iter().zip(ledger.cells.clone()) {
+        if state.loops > 0 {
+            ledger.write(&Event::Calibration {
+                cell_id: cell.id.clone(),
+                loops: state.loops,
+                ns_per_call: state.ns_per_call,
+                hashes: state.hashes,
+            })?;
+        }
+    }
+    let ready = std::mem::take(&mut crew.ready);
+    crew.end();
+    Ok(ready)
+}
+
+fn calibrate_cell(crew: &mut Crew<'_>, index: usize, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let cell = &crew.plan.cells[index];
+    let workload = crew.plan.workloads.iter().find(|w| w.id == cell.workload);
+    let check = match (&cell.timing, &cell.check, workload) {
+        (Timing::First | Timing::Load { .. }, ..) | (_, None, _) | (.., None) => 0,
+        (.., Some(_), Some(workload)) => checked_requests(cell, workload),
+    };
+    let Some(hashes) = crew.prepare(index, check, ledger)? else { return Ok(()) };
+    if let Timing::Load { drive, span_ns } = &cell.timing {
+        return if *drive == Drive::Capacity { load::find_capacity(crew, index, *span_ns, ledger) } else { Ok(()) };
+    }
+    let limits = &crew.job.options.limits;
+    let mut how = BlockRequest {
+        block: 0,
+        loops: 1,
+        offset: 0,
+        settle_ns: if cell.timing == Timing::First { 0 } else { limits.settle_ns },
+        timeout: limits.prepare,
+        load: None,
+    };
+    let Some(block) = crew.block(index, how.clone(), ledger)? else { return Ok(()) };
+    let mut ns_per_call = block.ns_per_call();
+    let target = cell.target_ns as f64;
+    if matches!(cell.timing, Timing::Loop | Timing::Each) && ns_per_call < target / 6.0 {
+        // One call is a poor measure of a short one: a third of a block tells better.
+        how.loops = loops_for(&cell.timing, target / 3.0, ns_per_call);
+        how.timeout = block_timeout(crew, how.loops as f64 * ns_per_call + how.settle_ns as f64);
+        let Some(block) = crew.block(index, how, ledger)? else { return Ok(()) };
+        ns_per_call = block.ns_per_call();
+    }
+    let state = &mut ledger.cells[index];
+    state.loops = loops_for(&cell.timing, target, ns_per_call);
+    state.ns_per_call = ns_per_call;
+    state.hashes = if cell.timing == Timing::First && cell.check.is_some() { block.hashes } else { hashes };
+    Ok(())
+}
+
+/// How long a block may take that is expected to take `expected_ns`.
+pub(super) fn block_timeout(crew: &Crew<'_>, expected_ns: f64) -> Duration {
+    let limits = &crew.job.options.limits;
+    let scaled = Duration::try_from_secs_f64(expected_ns * 1e-9 * limits.block_factor);
+    limits.block_min.max(scaled.unwrap_or(Duration::MAX))
+}
+
+/// Calls (or samples) so that a block lasts about `target` ns.
+fn loops_for(timing: &Timing, target: f64, ns_per_call: f64) -> u64 {
+    let loops = (target / ns_per_call).round().max(1.0) as u64;
+    match timing {
+        Timing::Loop => loops.max((LEAST_NS / ns_per_call).ceil() as u64),
+        Timing::Each => loops.min(MOST_SAMPLES),
+        Timing::Window { .. } | Timing::First | Timing::Load { .. } => 1,
+    }
+}
+
+fn checked_requests(cell: &Cell, workload: &WorkloadSpec) -> u32 {
+    let batch = cell.op.params.get("batch").and_then(serde_json::Value::as_u64).unwrap_or(1).max(1);
+    let tokens = u64::from(workload.tokens) * batch;
+    let most = CHECKED_TOKENS.checked_div(tokens).map_or(CHECKED_REQUESTS, |requests| requests.max(1));
+    u32::try_from(most).unwrap_or(u32::MAX).min(workload.pool)
+}
+
+/// A twin is the same cell under another name, so its blocks are of the same length.
+fn same_loops_for_twins(crew: &Crew<'_>, ledger: &mut Ledger<'_>) {
+    for (index, cell) in crew.plan.cells.iter().enumerate() {
+        let Some(of) = &cell.twin_of else { continue };
+        let original = crew.plan.cells.iter().position(|c| &c.id == of);
+        let loops = original.map_or(0, |i| ledger.cells[i].loops);
+        if loops > 0 && ledger.cells[index].loops > 0 {
+            ledger.cells[index].loops = loops;
+        }
+    }
+}

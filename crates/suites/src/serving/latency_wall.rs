@@ -1,0 +1,375 @@
+//! 1 latency-wall: where does more load bring no more answers, only later ones?
+
+use std::collections::BTreeMap;
+
+use record::plan::WorkloadSpec;
+use record::plan::{Cell, Drive, Plan};
+use record::results::{
+    Estimate, ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
+};
+use serde_json::json;
+
+use super::asking::{self, Load, Point, SATURATED, STAGE};
+use super::knee::{Growth, LoadPoint, Wall};
+use super::stack::{self, Stack};
+use super::usage;
+use crate::preprocessing::cells;
+use crate::preprocessing::rows::{self, Rows};
+use crate::present::{self, column, finding, number, text, word};
+use crate::settings::{ExperimentSettings, PlanContext};
+use crate::{AnalysisInput, Experiment};
+use record::format;
+
+/// Requests of a run that a 99th percentile needs.
+const P99_NEEDS: f64 = 100.0;
+
+/// The experiment.
+pub struct LatencyWall;
+
+impl Experiment for LatencyWall {
+    fn name(&self) -> &'static str {
+        "latency-wall"
+    }
+
+    fn workloads(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<WorkloadSpec>, String> {
+        cells::workloads(context, settings)
+    }
+
+    fn cells(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<Cell>, String> {
+        let asker = asking::asker(context)?;
+        let levels = settings.numbers("concurrency", context.cores)?;
+        let span_ms = settings.param("span_ms").unwrap_or(5000.0);
+        let tokens = settings.param("output_tokens").unwrap_or(1.0) as u64;
+        let params = [("form", json!("messages")), ("output_tokens", json!(tokens))];
+        let mut cells = Vec::new();
+        for (axes, workload) in &cells::points(context, settings)? {
+            let point = Point { settings, asker, axes, workload };
+            let closed = |concurrency: u32| {
+                point.cell(Load {
+                    axes: &[("load", json!("closed")), ("concurrency", json!(concurrency))],
+                    drive: Drive::Closed { concurrency },
+                    span_ms,
+                    params: &params,
+                })
+            };
+            if let Some(&first) = levels.first() {
+                cells.push(cells::twin(&closed(first)));
+            }
+            cells.extend(levels.iter().map(|level| closed(*level)));
+            let shares = settings.numbers("load", context.cores)?;
+            let capacity = point.cell(Load {
+                axes: &[("load", json!("capacity"))],
+                drive: Drive::Capacity,
+                span_ms,
+                params: &params,
+            });
+            for percent in shares {
+                let drive = Drive::Share { share: f64::from(percent) / 100.0, of: capacity.id.clone() };
+                let axes = [("load", json!(format!("{percent}%")))];
+                cells.push(point.cell(Load { axes: &axes, drive, span_ms, params: &params }));
+            }
+            cells.push(capacity);
+        }
+        Ok(cells)
+    }
+
+    /// Every concurrency against the smallest.
+    fn comparisons(&self, plan: &Plan) -> Vec<(String, String)> {
+        let of: Vec<&Cell> =
+            plan.cells.iter().filter(|cell| cell.experiment == self.name() && is_closed(cell)).collect();
+        of.iter()
+            .filter_map(|cell| {
+                let base = of
+                    .iter()
+                    .filter(|base| base.workload == cell.workload)
+                    .min_by_key(|base| number(&base.axes, "concurrency"))?;
+                (base.id != cell.id).then(|| (cell.id.clone(), base.id.clone()))
+            })
+            .collect()
+    }
+
+    fn analyse(&self, input: &AnalysisInput) -> (ExperimentResult, Vec<Record>) {
+        let mut rows = Rows::new(input);
+        let mut result = present::outline(input);
+        let (mut whose, mut warnings) = (Vec::new(), Vec::new());
+        for workload in present::distinct(input.cells().map(|cell| cell.workload.clone())) {
+            let cells: Vec<&Cell> =
+                input.cells().filter(|cell| cell.workload == workload && cell.twin_of.is_none()).collect();
+            result.tables.push(table(input, &mut rows, &cells));
+            result.figures.extend(figure(input, &rows, &cells));
+            result.findings.extend(wall(input, &mut rows, &cells));
+            let loads: Vec<&Cell> =
+                cells.iter().copied().filter(|cell| word(&cell.axes, "load") != "capacity").collect();
+            let stacks: Vec<Stack> = loads
+                .iter()
+                .filter_map(|cell| Stack::of(input, &rows, cell, label(cell), is_saturated(input, &cells, cell)))
+                .collect();
+            if let Some((table, figures)) = stack::shown(input, &mut rows, &stacks) {
+                result.tables.push(table);
+                result.figures.extend(figures);
+            }
+            whose.extend(stack::whose(input, &mut rows, &stacks));
+            let labelled: Vec<(&Cell, String)> = loads.iter().map(|cell| (*cell, label(cell))).collect();
+            result.tables.extend(usage::table(input, &mut rows, &labelled));
+            warnings.extend(stack::warnings(input, &rows, &stacks));
+        }
+        // Two questions: where the wall is, and whose milliseconds they are.
+        for findings in [&mut result.findings, &mut whose] {
+            if let Some(first) = findings.first_mut() {
+                first.headline = true;
+            }
+        }
+        result.findings.append(&mut whose);
+        result.warnings = asking::warnings(input);
+        result.warnings.append(&mut warnings);
+        asking::mark(input, &mut result);
+        (result, rows.records)
+    }
+}
+
+fn is_closed(cell: &Cell) -> bool {
+    word(&cell.axes, "load") == "closed" && cell.twin_of.is_none()
+}
+
+/// `20 at once`, `80% open`, `plateau`.
+fn label(cell: &Cell) -> String {
+    match word(&cell.axes, "load") {
+        "closed" => format!("{} at once", number(&cell.axes, "concurrency")),
+        "capacity" => "plateau".to_owned(),
+        share => format!("{share} open"),
+    }
+}
+
+fn table(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Table {
+    let mut body: Vec<Row> = cells.iter().map(|cell| row(input, rows, cells, cell)).collect();
+    let gpus: Vec<Option<(f64, usize)>> = cells.iter().map(|cell| usage::gpu(input, rows, cell)).collect();
+    let count = gpus.iter().flatten().map(|(_, count)| *count).max();
+    if count.is_some() {
+        for (row, gpu) in body.iter_mut().zip(&gpus) {
+            row.values.push(text(gpu.map_or_else(|| "unknown".to_owned(), |(busiest, _)| format::percent(busiest))));
+        }
+    }
+    let gpu_note = match count {
+        Some(1) => "GPU: share of the time in which some kernel ran, by the driver.".to_owned(),
+        Some(count) => {
+            format!("GPU: share of the time in which some kernel ran on the busiest of {count}, by the driver.")
+        }
+        None => "GPU utilization: unknown; it is read where the server is on this host and an NVIDIA driver answers."
+            .to_owned(),
+    };
+    let mut table = Table {
+        id: format!("latency-wall-{}", cells.first().map(|cell| present::slug(&cell.axes)).unwrap_or_default()),
+        title: format!(
+            "Throughput and time to first token, {}",
+            cells.first().map(|cell| present::describe(&cell.axes)).unwrap_or_default()
+        ),
+        columns: vec![
+            column("load", false, 0),
+            column("requests/s", true, 0),
+            column("TTFT p50", true, 0),
+            column("TTFT p99", true, 0),
+            column("at once", true, 1),
+            column("response", true, 2),
+            column("CPU/request", true, 3),
+        ],
+        rows: body,
+        notes: vec![
+            "at once: a closed loop, each answer is followed by the next request. open: Poisson arrivals at that share of the plateau, timed from the \
+             scheduled arrival."
+                .to_owned(),
+            format!(
+                "plateau: closed loop over concurrency 1, 2, 4, ...; at once: mean number of requests under way. p99 needs {P99_NEEDS} requests a run. \
+                 sat.: {:.0}% of the plateau or more, the latency is that of a queue that grows and has no interval.",
+                SATURATED * 100.0
+            ),
+            gpu_note,
+        ],
+    };
+    if count.is_some() {
+        table.columns.push(column("GPU", true, 1));
+    }
+    table
+}
+
+fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> Row {
+    let (status, error) = asking::status(input, cell);
+    let saturated = is_saturated(input, cells, cell);
+    let least = least(input, cell);
+    let mut put = |name: &str, metric: &str, unit: &str, is_latency: bool| {
+        let mut estimate = asking::reading(input, rows, cell, name);
+        if is_latency
+            && saturated
+            && let Some(estimate) = &mut estimate
+        {
+            (estimate.lower, estimate.upper) = (None, None);
+            estimate.method = "saturated".to_owned();
+        }
+        if name.ends_with("p99_ns") && least < P99_NEEDS {
+            estimate = None;
+        }
+        let record = rows.push(cell, STAGE, metric, unit, estimate.clone());
+        (record.status, record.error) = (status, error.clone());
+        estimate
+    };
+    let rate = put("throughput_per_s", "throughput", "requests/s", false);
+    let p50 = put("ttft_p50_ns", "ttft_p50", "ns", true);
+    let p99 = put("ttft_p99_ns", "ttft_p99", "ns", true);
+    let response = put("response_mean_ns", "response_mean", "ns", true);
+    let in_flight = put("in_flight", "in_flight", "1", false);
+    let cpu = put("server_cpu_ns_per_request", "cpu_per_request", "ns", false);
+    for (name, metric, unit) in [
+        ("ttft_sent_p50_ns", "ttft_sent_p50", "ns"),
+        ("e2e_p50_ns", "e2e_p50", "ns"),
+        ("lateness_p99_ns", "lateness_p99", "ns"),
+        ("client_error_p99_ns", "client_error_p99", "ns"),
+        ("generator_share", "generator_share", "1"),
+        ("prompt_tokens", "prompt_tokens", "1"),
+        ("cached_tokens", "cached_tokens", "1"),
+    ] {
+        put(name, metric, unit, metric.starts_with("ttft") || metric.starts_with("e2e"));
+    }
+    let ratio = rows::linear_estimate(&rows::values(&asking::little(input, cell)), rows.samples(&cell.id));
+    let record = rows.push(cell, STAGE, "little_ratio", "1", ratio);
+    (record.status, record.error) = (status, error.clone());
+    let latency = |estimate: &Estimate| {
+        if saturated { format!("{} sat.", format::duration(estimate.point)) } else { present::duration_pm(estimate) }
+    };
+    let mark = if status == Status::Invalid { " INVALID" } else { "" };
+    Row {
+        values: vec![
+            text(format!("{}{mark}", label(cell))),
+            present::figure(
+                rate.as_ref(),
+                |rate| format!("{}{}", format::significant(rate.point, 3), present::plus_minus(rate)),
+                error.as_deref(),
+            ),
+            present::figure(p50.as_ref(), latency, None),
+            present::figure(p99.as_ref(), latency, None),
+            present::figure(in_flight.as_ref(), |n| format::significant(n.point, 3), None),
+            present::figure(response.as_ref(), |ns| format::duration(ns.point), None),
+            present::figure(cpu.as_ref(), |ns| format::duration(ns.point), None),
+        ],
+        status,
+        group: if is_closed(cell) { "closed" } else { "open" }.to_owned(),
+    }
+}
+
+/// Fewest requests of a run.
+fn least(input: &AnalysisInput, cell: &Cell) -> f64 {
+    input.measurements.reading_values(&cell.id, "requests").values().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// Whether an open loop is driven at what the plateau of the same runs carries, or more.
+fn is_saturated(input: &AnalysisInput, cells: &[&Cell], cell: &Cell) -> bool {
+    if is_closed(cell) || word(&cell.axes, "load") == "capacity" {
+        return false;
+    }
+    let Some(capacity) = cells.iter().find(|cell| word(&cell.axes, "load") == "capacity") else { return false };
+    let plateau = input.measurements.reading_values(&capacity.id, "throughput_per_s");
+    let shares: Vec<f64> = input
+        .measurements
+        .reading_values(&cell.id, "offered")
+        .into_iter()
+        .filter_map(|(run, offered)| Some(offered / plateau.get(&run)?))
+        .collect();
+    !shares.is_empty() && shares.iter().sum::<f64>() / shares.len() as f64 >= SATURATED
+}
+
+/// Points of the closed loops, one list a run; runs that lack one are left out.
+fn load_points(input: &AnalysisInput, cells: &[&Cell]) -> Vec<Vec<LoadPoint>> {
+    let closed: Vec<&&Cell> = cells.iter().filter(|cell| is_closed(cell)).collect();
+    let of = |cell: &Cell, name: &str| input.measurements.reading_values(&cell.id, name);
+    let mut runs: BTreeMap<u32, Vec<LoadPoint>> = BTreeMap::new();
+    for cell in &closed {
+        let (responses, latencies) = (of(cell, "response_mean_ns"), of(cell, "ttft_p50_ns"));
+        for (run, throughput) in of(cell, "throughput_per_s") {
+            let (Some(&response_ns), Some(&latency_ns)) = (responses.get(&run), latencies.get(&run)) else { continue };
+            let concurrency = u32::try_from(number(&cell.axes, "concurrency")).unwrap_or(u32::MAX);
+            runs.entry(run).or_default().push(LoadPoint { concurrency, throughput, response_ns, latency_ns });
+        }
+    }
+    runs.into_values().filter(|points| points.len() == closed.len()).collect()
+}
+
+/// Where the knee is, how much latency grew, how little throughput did.
+fn wall(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell]) -> Option<Finding> {
+    let usable: Vec<&Cell> = cells.iter().copied().filter(|cell| asking::status(input, cell).0 == Status::Ok).collect();
+    let runs = load_points(input, &usable);
+    let wall = Wall::of(&runs).ok()?;
+    let first =
+        usable.iter().find(|cell| is_closed(cell) && number(&cell.axes, "concurrency") == u64::from(wall.from))?;
+    let last = usable.iter().find(|cell| is_closed(cell) && number(&cell.axes, "concurrency") == u64::from(wall.to))?;
+    let samples = rows.samples(&last.id);
+    let estimate =
+        |interval: &benchstats::Interval, method: &str| rows::estimate(interval, method, runs.len(), samples);
+    let (throughput, latency) =
+        (estimate(&wall.throughput_growth, "paired-log-t"), estimate(&wall.latency_growth, "paired-log-t"));
+    let (knee, plateau) = (estimate(&wall.knee, "log-t"), estimate(&wall.plateau, "log-t"));
+    for (metric, unit, figure) in [
+        ("throughput_growth", "1", &throughput),
+        ("latency_growth", "1", &latency),
+        ("knee_concurrency", "1", &knee),
+        ("plateau", "requests/s", &plateau),
+    ] {
+        rows.push(last, STAGE, metric, unit, Some(figure.clone())).baseline_cell_id = Some(first.id.clone());
+    }
+    let (support, behind) = match wall.growth() {
+        Growth::Wall => (Support::Supported, "behind it, waiting is all that grows"),
+        Growth::Scales => (Support::NotSupported, "the load did not reach it: throughput still grew with the clients"),
+        Growth::Inconclusive => {
+            (Support::Inconclusive, "the intervals do not say whether throughput still grows behind it")
+        }
+    };
+    let bound = if wall.from > 1 { "at most" } else { "at" };
+    Some(finding(
+        input,
+        support,
+        "beyond the knee, latency grows and throughput does not".to_owned(),
+        format!(
+            "From {} to {} requests at once, throughput grows {} and the median TTFT {}; the knee is {bound} {} requests at once, where {} are reached: {behind} \
+             ({}).",
+            wall.from,
+            wall.to,
+            format::ratio_ci(&throughput),
+            format::ratio_ci(&latency),
+            format::quantity_ci(&knee, ""),
+            format::rate_ci(&plateau, "requests"),
+            present::describe(&first.axes),
+        ),
+        vec![first.id.clone(), last.id.clone()],
+    ))
+}
+
+/// TTFT over throughput: the wall is where the line turns up.
+fn figure(input: &AnalysisInput, rows: &Rows, cells: &[&Cell]) -> Option<Figure> {
+    let line = |name: &str, open: bool, reading: &str, needs: f64| {
+        let points = cells
+            .iter()
+            .filter(|cell| is_closed(cell) != open && word(&cell.axes, "load") != "capacity")
+            .filter(|cell| asking::status(input, cell).0 == Status::Ok && least(input, cell) >= needs)
+            .filter_map(|cell| {
+                let rate = asking::reading(input, rows, cell, "throughput_per_s")?;
+                let latency = asking::reading(input, rows, cell, reading)?;
+                Some(present::point(rate.point, &latency, 1e-6))
+            })
+            .collect();
+        Series { name: name.to_owned(), points, reference: false }
+    };
+    let mut series = vec![
+        line("p50, closed loop", false, "ttft_p50_ns", 1.0),
+        line("p99, closed loop", false, "ttft_p99_ns", P99_NEEDS),
+        line("p50, open loop", true, "ttft_p50_ns", 1.0),
+    ];
+    series.retain(|series| !series.points.is_empty());
+    let first = cells.first()?;
+    (!series.is_empty()).then(|| Figure {
+        id: format!("latency-wall-{}", present::slug(&first.axes)),
+        title: format!("Time to first token over throughput, {}", present::describe(&first.axes)),
+        kind: FigureKind::Lines,
+        x: present::axis("throughput (requests/s)", false),
+        y: present::axis("time to first token (ms)", true),
+        series,
+        caption: "Each point is a load; mean across runs with 95% intervals of the latency. The wall is where the line turns up. INVALID points are left out."
+            .to_owned(),
+    })
+}

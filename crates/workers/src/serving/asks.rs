@@ -1,0 +1,253 @@
+//! What is asked: the requests of a workload as messages, as text or as ids, the same again and again or each with a beginning of
+//! its own.
+
+use std::path::Path;
+
+use engines::Tokenizer;
+use loadgen::serving::backend::{Ask, Backend, Settings};
+use loadgen::serving::session::Session;
+use record::plan::Op;
+use record::protocol;
+use serde_json::{Map, Value};
+
+use crate::inputs::Inputs;
+use loadgen::service_level::Level;
+
+/// Most bodies that are made for a stretch, so that a long one does not fill the memory: then they come again.
+const MOST_BYTES: usize = 512 << 20;
+
+/// In which form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Messages,
+    Text,
+    Ids,
+}
+
+/// How much of the workload a gate asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    pub requests: u32,
+    /// Output tokens of each.
+    pub tokens: u32,
+}
+
+/// How a cell asks: the params of its op.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub backend: Backend,
+    pub form: Form,
+    /// Each request begins with text of its own, so that no server has a prefix of it in its cache.
+    pub unique: bool,
+    /// Messages go to our sidecar, which sends ids to the server.
+    pub sidecar: bool,
+    pub output_tokens: u32,
+    /// How its answers are compared with those to ids before it is measured; none: they are not.
+    pub gate: Option<Extent>,
+    /// What must hold at a rate, where the largest is looked for.
+    pub level: Option<Level>,
+}
+
+impl Way {
+    /// # Errors
+    /// A sentence about a parameter.
+    pub fn of(op: &Op) -> Result<Self, String> {
+        let word = |name: &str| op.params.get(name).and_then(Value::as_str);
+        let form = match word("form") {
+            Some("messages") | None => Form::Messages,
+            Some("text") => Form::Text,
+            Some("ids") => Form::Ids,
+            Some(other) => return Err(format!("there is no form {other:?}; there are: messages, text, ids")),
+        };
+        let number = |name: &str| op.params.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let sidecar = op.params.get("sidecar") == Some(&Value::Bool(true));
+        if sidecar && form != Form::Messages {
+            return Err("the sidecar takes messages: a cell with it has the form messages".to_owned());
+        }
+        let gate = number("gate_requests").zip(number("gate_tokens"));
+        let default = if form == Form::Messages { Backend::OpenAiChat } else { Backend::OpenAi };
+        Ok(Self {
+            backend: word("backend").map_or(Ok(default), str::parse)?,
+            form,
+            unique: op.params.get("unique") == Some(&Value::Bool(true)),
+            sidecar,
+            output_tokens: number("output_tokens").unwrap_or(1),
+            gate: gate.map(|(requests, tokens)| Extent { requests, tokens }),
+            level: word("level").map(str::parse).transpose()?,
+        })
+    }
+}
+
+impl Way {
+    /// The same request as token ids, straight to the server.
+    pub fn as_ids(&self) -> Self {
+        let backend = if self.backend == Backend::OpenAiChat { Backend::OpenAi } else { self.backend };
+        Self { backend, form: Form::Ids, sidecar: false, ..self.clone() }
+    }
+
+    /// A rendered prompt has its special tokens: servers that add them to text are told not to, where their API can say it.
+    fn extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        if self.form == Form::Text && self.backend == Backend::OpenAi {
+            extra.insert("add_special_tokens".to_owned(), Value::Bool(false));
+        }
+        extra
+    }
+}
+
+/// The requests of a workload.
+pub struct Pool {
+    requests: Vec<Value>,
+    texts: Vec<String>,
+    tokenizer: Tokenizer,
+}
+
+impl Pool {
+    /// # Errors
+    /// The files of the workload or the tokenizer cannot be read.
+    pub fn read(wanted: &protocol::Inputs, model: &Path) -> Result<Self, String> {
+        let inputs = Inputs::new(wanted).map_err(|error| error.to_string())?;
+        let pool = inputs.extent.pool;
+        let lines = inputs.lines().map_err(|error| error.to_string())?;
+        let requests = lines.iter().take(pool).map(|line| {
+            serde_json::from_slice(line)
+                .map_err(|error| format!("a request of the workload is broken ({error}); measure again"))
+        });
+        let texts = inputs.prompts().map_err(|error| error.to_string())?;
+        Ok(Self {
+            requests: requests.collect::<Result<_, _>>()?,
+            texts: texts.iter().take(pool).cloned().collect(),
+            tokenizer: Tokenizer::load(&model.join("tokenizer.json")).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Requests that there are.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Sessions of one request each. `count` are made where each is unique, otherwise one for each request of the pool. `stretch` is a number
+    /// that no other stretch of the run has.
+    ///
+    /// # Errors
+    /// The backend does not take this form.
+    pub fn sessions(&self, way: &Way, model: Option<&str>, count: usize, stretch: u64) -> Result<Vec<Session>, String> {
+        let settings = settings(way, model);
+        let count = if way.unique { count.max(1) } else { self.requests.len() };
+        let (mut sessions, mut bytes) = (Vec::with_capacity(count), 0);
+        for index in 0..count {
+            let mark = way.unique.then(|| format!("[{stretch:x}.{index:x}] "));
+            let body = self.body(way, &settings, index % self.requests.len(), mark.as_deref())?;
+            bytes += body.len();
+            sessions.push(Session::single(body));
+            if bytes > MOST_BYTES {
+                break;
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// One request of the pool, at any index, whose answer ends when the model ends it and comes whole or as a stream.
+    ///
+    /// # Errors
+    /// The backend does not take this form.
+    pub fn one(
+        &self,
+        way: &Way,
+        model: Option<&str>,
+        index: usize,
+        tokens: u32,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let settings = Settings { max_tokens: Some(tokens), stream, ignore_eos: false, ..settings(way, model) };
+        self.body(way, &settings, index % self.requests.len(), None)
+    }
+
+    fn body(&self, way: &Way, settings: &Settings, index: usize, mark: Option<&str>) -> Result<Vec<u8>, String> {
+        let made = match way.form {
+            Form::Messages => {
+                let mut request = self.requests[index].clone();
+                if let Some(mark) = mark {
+                    begin_with(&mut request, mark)?;
+                }
+                way.backend.body(&Ask::Messages(&request), settings)
+            }
+            Form::Text | Form::Ids => {
+                let text = match mark {
+                    Some(mark) => format!("{mark}{}", self.texts[index]),
+                    None => self.texts[index].clone(),
+                };
+                if way.form == Form::Text {
+                    way.backend.body(&Ask::Text(&text), settings)
+                } else {
+                    let ids = self.tokenizer.ids(&text).map_err(|error| error.to_string())?;
+                    way.backend.body(&Ask::Ids(&ids), settings)
+                }
+            }
+        };
+        made.map_err(|error| error.to_string())
+    }
+}
+
+fn settings(way: &Way, model: Option<&str>) -> Settings {
+    Settings {
+        model: model.map(str::to_owned),
+        max_tokens: Some(way.output_tokens),
+        ignore_eos: way.output_tokens > 1,
+        extra: way.extra(),
+        ..Settings::default()
+    }
+}
+
+/// Puts `mark` before the first text of the conversation.
+fn begin_with(request: &mut Value, mark: &str) -> Result<(), String> {
+    let messages = request.get_mut("messages").and_then(Value::as_array_mut);
+    let first = messages.into_iter().flatten().find_map(|message| match message.get_mut("content") {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    });
+    match first {
+        Some(text) => {
+            text.insert_str(0, mark);
+            Ok(())
+        }
+        None => Err("a conversation without text cannot be made unique".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_stands_before_the_first_text() {
+        let mut request = json!({"messages": [{"role": "system", "content": null}, {"role": "user", "content": "a"}]});
+        begin_with(&mut request, "[1.2] ").unwrap();
+        assert_eq!(request["messages"][1]["content"], "[1.2] a");
+        assert!(begin_with(&mut json!({"messages": []}), "x").is_err());
+    }
+
+    #[test]
+    fn params_say_how() {
+        let op = |params: Value| Op {
+            name: "ask".to_owned(),
+            engine: "server".to_owned(),
+            call_path: "chat".to_owned(),
+            threads: 1,
+            params: serde_json::from_value(params).unwrap(),
+        };
+        let way =
+            Way::of(&op(json!({"form": "ids", "unique": true, "output_tokens": 7, "level": "ttft:p99:5ms"}))).unwrap();
+        assert_eq!((way.backend, way.form, way.unique, way.output_tokens), (Backend::OpenAi, Form::Ids, true, 7));
+        assert!(way.level.is_some() && way.gate.is_none() && !way.sidecar);
+        let gated = Way::of(&op(json!({"sidecar": true, "gate_requests": 4, "gate_tokens": 8}))).unwrap();
+        assert!(gated.sidecar && gated.gate == Some(Extent { requests: 4, tokens: 8 }));
+        assert!(Way::of(&op(json!({"sidecar": true, "form": "text"}))).unwrap_err().contains("takes messages"));
+        let way = Way::of(&op(json!({}))).unwrap();
+        assert_eq!((way.backend, way.form, way.output_tokens), (Backend::OpenAiChat, Form::Messages, 1));
+        assert!(Way::of(&op(json!({"form": "speech"}))).unwrap_err().contains("messages, text, ids"));
+        assert!(Way::of(&op(json!({"backend": "tgi"}))).is_err());
+    }
+}
