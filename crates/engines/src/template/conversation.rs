@@ -168,6 +168,15 @@ mod tests {
         assert_eq!(conversation.len(), 3);
     }
 
+    /// Where Python keeps the digits: `serde_json` has a float there, and a template prints what it got.
+    #[test]
+    fn an_integer_beyond_64_bits_is_a_float() {
+        let text = r#"[{"a": 18446744073709551615, "b": -9223372036854775808, "c": 18446744073709551616}]"#;
+        let conversation = Conversation::from_json(&serde_json::from_str(text).unwrap(), None).unwrap();
+        let printed = "[{'a': 18446744073709551615, 'b': -9223372036854775808, 'c': 1.8446744073709552e+19}]";
+        assert_eq!(conversation.messages.to_string(), printed);
+    }
+
     #[test]
     fn wrong_shapes_are_named() {
         for (messages, tools, want) in [
