@@ -6,6 +6,7 @@ use clap::{Args, Parser};
 use engines::Tokenizer;
 use loadgen::check::check;
 use provision::cache;
+use record::command;
 use record::folder::{self, RunFolder};
 use record::measurements::Measurements;
 use record::plan::SubjectSpec;
@@ -189,30 +190,39 @@ fn question_of(args: &AdviseArgs, model: String, cores: usize) -> Question {
     }
 }
 
-/// The command line that asks the same of the same run again.
-fn command(args: &AdviseArgs, info: &RunInfo) -> String {
-    let mut words = vec![format!(
-        "llmbench advise --rps {} --p99-ms {} --tokens {} --turns {}",
-        args.rps, args.p99_ms, args.tokens, args.turns
-    )];
-    words.extend(args.cores.map(|cores| format!("--cores {cores}")));
-    if args.burstiness != 1.0 {
-        words.push(format!("--burstiness {}", args.burstiness));
+/// The command line that asks the same of the same run again, in words.
+fn command(args: &AdviseArgs, info: &RunInfo) -> Vec<String> {
+    let mut words = vec!["llmbench".to_owned(), "advise".to_owned()];
+    let mut option = |name: &str, value: &dyn std::fmt::Display| words.extend([name.to_owned(), value.to_string()]);
+    option("--rps", &args.rps);
+    option("--p99-ms", &args.p99_ms);
+    option("--tokens", &args.tokens);
+    option("--turns", &args.turns);
+    if let Some(cores) = &args.cores {
+        option("--cores", cores);
     }
-    words.extend(args.gpu_step_ms.map(|ms| format!("--gpu-step-ms {ms} --batch {}", args.batch)));
-    words.push(format!("--cpu-hour-price {} --seed {} --from {}", args.cpu_hour_price, args.seed, info.run_id));
-    words.join(" ")
+    if args.burstiness != 1.0 {
+        option("--burstiness", &args.burstiness);
+    }
+    if let Some(ms) = &args.gpu_step_ms {
+        option("--gpu-step-ms", ms);
+        option("--batch", &args.batch);
+    }
+    option("--cpu-hour-price", &args.cpu_hour_price);
+    option("--seed", &args.seed);
+    option("--from", &info.run_id);
+    words
 }
 
-fn terminal_text(advice: &Advice, command: &str) -> String {
+fn terminal_text(advice: &Advice, command: &[String]) -> String {
     let width = console::width().unwrap_or(80);
-    let result = page::result(advice, command);
+    let result = page::result(advice, &command::shell(command));
     // A section of its own has no number.
     terminal::experiment(&result, &[], width, terminal::Style::of_stdout()).replacen("0 advise", "advise", 1)
 }
 
 /// Writes `advise/advise.json` and `advise/advise.html`; returns the page.
-fn write(run: &RunFolder, info: &RunInfo, advice: &Advice, command: &str) -> Result<PathBuf, Failure> {
+fn write(run: &RunFolder, info: &RunInfo, advice: &Advice, command: &[String]) -> Result<PathBuf, Failure> {
     let dir = run.path().join("advise");
     make_dir(&dir)?;
     let mut json = serde_json::to_vec_pretty(advice).map_err(Failure::bug)?;

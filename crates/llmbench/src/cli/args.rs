@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::words;
 use clap::{Args, Parser, Subcommand};
 
 use loadgen::service_level::Level;
@@ -69,7 +70,7 @@ pub enum Verb {
     after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n  llmbench run serving --quick --base-url http://localhost:8000\n\nExit codes:\n    0  all measured\n    2  wrong arguments, settings or input\n    4  nothing selected\n  100  some cells failed, or the disk was full before all runs were made\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
 )]
 pub struct RunArgs {
-    /// The suite: preprocessing or serving.
+    #[arg(help = words::suites())]
     pub suite: String,
 
     /// Few runs in minutes: indicative.
@@ -80,8 +81,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub full: bool,
 
-    /// Experiments by number or name, or `all`; without this those that take minutes [default: 1 2 3 4].
-    #[arg(long, value_name = "EXP", num_args = 1..)]
+    #[arg(long, value_name = "EXP", num_args = 1.., help = words::experiments())]
     pub exp: Vec<String>,
 
     /// A folder with tokenizer.json, a Hugging Face id, or nothing for the built-in model.
@@ -139,6 +139,10 @@ pub struct RunArgs {
     /// The environment variable with the server's API key.
     #[arg(long, value_name = "VAR", requires = "base_url")]
     pub api_key_env: Option<String>,
+
+    /// Send the key in plain text to a server on another machine.
+    #[arg(long, requires = "api_key_env")]
+    pub insecure_key: bool,
 
     /// Requests at once (latency-wall, prefix-cache, sidecar).
     #[arg(long, value_name = "LIST", value_parser = list)]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::args::{AxisList, RunArgs};
 use super::exit::Failure;
 use super::files;
+use crate::load::key::Key;
 use suites::axes::{self, AxisValue};
 use suites::settings::ExperimentSettings;
 use suites::spec::{ExperimentSpec, Override, Profile, SuiteSpec, suggestion};
@@ -70,12 +71,25 @@ pub struct ServerConfig {
     pub base_url: Option<String>,
     pub model_name: Option<String>,
     pub key_env: Option<String>,
+    /// The key may go to another machine in plain text.
+    pub insecure_key: bool,
 }
 
 impl ServerConfig {
     /// Whether anything was said of a server.
     pub fn is_named(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Says which variable holds the key and where it will be sent; None where there is no key.
+    ///
+    /// # Errors
+    /// Usage: it would leave this machine in plain text.
+    pub fn key_note(&self) -> Result<Option<String>, Failure> {
+        let (Some(url), Some(variable)) = (&self.base_url, &self.key_env) else { return Ok(None) };
+        let target: Target = url.parse().map_err(Failure::usage)?;
+        let key = Key::read(variable, &target, self.insecure_key).map_err(Failure::usage)?;
+        Ok(key.map(|key| key.note(&target)))
     }
 }
 
@@ -152,6 +166,7 @@ impl RunConfig {
                 base_url: args.base_url.as_deref().map(base_url).transpose()?,
                 model_name: args.model_name.clone(),
                 key_env: args.api_key_env.clone(),
+                insecure_key: args.insecure_key,
             },
         })
     }

@@ -21,6 +21,7 @@ use super::{console, files};
 use crate::load::calibration::{self, Calibration};
 use crate::load::drive::Bench;
 use crate::load::export::{self, Header};
+use crate::load::key::Key;
 use crate::load::memory;
 use crate::load::outcome::PointOutcome;
 use crate::load::points::{Point, points};
@@ -277,10 +278,14 @@ fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wa
 
 fn access(args: &LoadArgs) -> Result<Access, Failure> {
     let target: Target = args.base_url.parse().map_err(Failure::usage)?;
+    let key = Key::read(&args.api_key_env, &target, args.insecure_key).map_err(Failure::usage)?;
+    if let Some(key) = &key {
+        eprintln!("note: {}", key.note(&target));
+    }
     Ok(Access {
         target: target.spoken(args.http_version),
         backend: args.backend,
-        key: std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty()),
+        key: key.map(|key| key.value().to_owned()),
         key_var: args.api_key_env.clone(),
         timeout_ns: (args.timeout * 1e9) as u64,
     })

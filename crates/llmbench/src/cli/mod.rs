@@ -22,6 +22,7 @@ pub mod run;
 pub mod setup;
 pub mod sidecar;
 pub mod subjects;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -97,6 +97,9 @@ fn to_the_end(args: &RunArgs, command: Vec<String>) -> Result<Ended, Failure> {
     let args = &settled(args)?;
     let suite = suites::find(&args.suite).map_err(Failure::usage)?;
     let config = configured(args, suite.as_ref())?;
+    if let Some(note) = config.server.key_note()? {
+        eprintln!("note: {note}");
+    }
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let machine = host::probe(&host::Roots::default(), existing(&config.output));
     refuse_bad_environment(args, &machine)?;

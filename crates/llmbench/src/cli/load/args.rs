@@ -44,6 +44,10 @@ pub struct LoadArgs {
     #[arg(long, value_name = "VAR", default_value = "OPENAI_API_KEY")]
     pub api_key_env: String,
 
+    /// Send the key in plain text to a server on another machine.
+    #[arg(long)]
+    pub insecure_key: bool,
+
     /// Requests a second, open loop: a number, a list (1,2,4), a sweep (1..64), or inf.
     #[arg(long, value_name = "LIST", value_parser = list)]
     pub request_rate: Option<List>,
