@@ -71,7 +71,7 @@ fn figure(advice: &Advice) -> Option<Figure> {
     let verdicts = &advice.verdicts;
     let mut drawn: Vec<&Judged> = verdicts.judged.iter().filter(|it| !it.curve.is_empty()).collect();
     let place = |it: &Judged| {
-        let first = [verdicts.recommended, verdicts.runner_up, Some(super::candidates::Way::Inline)];
+        let first = [verdicts.recommended, verdicts.runner_up, Some(super::way::Way::Inline)];
         first.iter().position(|way| *way == Some(it.way)).unwrap_or(first.len())
     };
     drawn.sort_by(|a, b| {

@@ -22,7 +22,7 @@ pub fn of_run(info: &RunInfo) -> String {
 /// The command that measures one experiment of a run again, with every other setting of the run, for a POSIX shell. Where the run had this
 /// experiment alone the plan is the same.
 pub fn of_experiment(info: &RunInfo, id: u32) -> String {
-    environment(info) + &shell(&narrowed(&info.command, id))
+    environment(info) + &shell(narrowed(&info.command, id))
 }
 
 /// Words as a POSIX shell reads them: those with characters that it may take for its own stand in single quotes (POSIX.1-2024, Shell

@@ -6,7 +6,6 @@ pub mod calibration;
 pub mod child;
 pub mod drive;
 pub mod export;
-pub mod key;
 pub mod memory;
 pub mod outcome;
 pub mod points;

@@ -8,7 +8,7 @@ use loadgen::serving::backend::Backend;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value};
 
-use crate::load::points::numbers;
+use crate::cli::numbers::{List, list};
 use crate::load::varying::{Strategy, steps};
 
 /// `llmbench load`.
@@ -222,10 +222,6 @@ pub struct LoadArgs {
     pub json: bool,
 }
 
-/// Numbers of a list or sweep.
-#[derive(Debug, Clone, PartialEq)]
-pub struct List(pub Vec<f64>);
-
 /// Rates with their durations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepList(pub Vec<Step>);
@@ -233,10 +229,6 @@ pub struct StepList(pub Vec<Step>);
 /// Members of a JSON object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Members(pub Map<String, Value>);
-
-pub(in crate::cli) fn list(text: &str) -> Result<List, String> {
-    numbers(text).map(List)
-}
 
 fn step_list(text: &str) -> Result<StepList, String> {
     steps(text).map(StepList)

@@ -1,33 +1,11 @@
-//! What a run ends with: results, report, what stands on the terminal, and the exit code.
-
-use std::io::IsTerminal;
+//! What a run ends with: results, the files of the report, and the exit code.
 
 use record::folder::RunFolder;
 use record::measurements::Measurements;
 use record::results::{ExperimentResult, Record, Results, RunInfo, Status};
 
-use super::args::RunArgs;
-use super::console;
 use super::exit::{Exit, Failure};
-use report::terminal;
 use suites::{Suite, analysis};
-
-/// Analyses the run folder, writes the report and prints what was found.
-///
-/// # Errors
-/// When the folder cannot be read or written.
-pub fn report(suite: &dyn Suite, folder: &RunFolder, args: &RunArgs) -> Result<Exit, Failure> {
-    let (info, results) = analyse(suite, folder)?;
-    // What was found is shown even where it cannot be written.
-    let written = write(folder, &info, &results, !args.no_plots);
-    print(&results, &info)?;
-    written?;
-    for sentence in useless(&results) {
-        eprintln!("llmbench: {sentence}");
-    }
-    eprintln!("report: {}", folder.path().join("report.html").display());
-    Ok(exit(suite, &info, &results))
-}
 
 /// The sentence for a disk that was full before all runs were made.
 pub fn disk_full(folder: &RunFolder, suite: &str) -> String {
@@ -61,28 +39,6 @@ pub fn analyse(suite: &dyn Suite, folder: &RunFolder) -> Result<(RunInfo, Result
 pub fn write(folder: &RunFolder, info: &RunInfo, results: &Results, plots: bool) -> Result<(), Failure> {
     report::write_all(folder.path(), results, info, plots).map_err(Failure::usage)?;
     Ok(())
-}
-
-/// Tables and findings on a terminal; the rows as CSV where stdout goes to a program.
-///
-/// # Errors
-/// When stdout cannot be written.
-pub fn print(results: &Results, info: &RunInfo) -> Result<(), Failure> {
-    let people = std::io::stdout().is_terminal();
-    let text = if people { tables(results, info) } else { report::csv(results).map_err(Failure::bug)? };
-    console::print(&text).map(drop)
-}
-
-fn tables(results: &Results, info: &RunInfo) -> String {
-    let style = terminal::Style::of_stdout();
-    let width = console::width().unwrap_or(80);
-    let experiments =
-        results.experiments.iter().map(|result| terminal::experiment(result, &results.records, width, style));
-    std::iter::once(terminal::environment(info, width, style))
-        .chain(experiments)
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 /// Experiments that measured and may use nothing of it, a sentence each: no cell has a figure without being INVALID.
