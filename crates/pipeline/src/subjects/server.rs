@@ -42,6 +42,7 @@ pub fn asker(settings: &Settings) -> Result<Found, Failure> {
         key_env: server.key_env.clone(),
         program: program.clone(),
         mock: MOCK.map(str::to_owned).to_vec(),
+        patience: Default::default(),
     };
     let command = serde_json::to_string(&command).map_err(Failure::bug)?;
     // The mock and the sidecar, which the worker starts, open the model by themselves.
