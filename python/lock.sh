@@ -15,6 +15,7 @@ lock() {
 }
 lock requirements
 lock requirements-dev
+lock http2
 for engine in optional/*.in; do
     lock "${engine%.in}" --constraint requirements.lock
 done

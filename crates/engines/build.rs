@@ -1,27 +1,28 @@
-//! Puts the versions of the engines, as Cargo.lock has them, and of the compiler into the crate: records name them.
+//! Puts the versions of the packages, as Cargo.lock has them, and of the compiler into the crate: records name them.
 
-use std::env;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs, io};
 
-/// Crates whose version is told, in the order of `src/versions.rs`.
-const CRATES: [&str; 9] =
-    ["bpe", "fastokens", "kitoken", "minijinja", "rayon", "rmp", "serde_json", "tiktoken-rs", "tokenizers"];
-
-fn main() {
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let lock = manifest.join("../../Cargo.lock");
-    println!("cargo::rerun-if-changed={}", lock.display());
-    let lock = fs::read_to_string(lock).unwrap_or_default();
-    for name in CRATES {
-        let version = version(&lock, name).unwrap_or_else(|| "unknown".to_owned());
-        let variable = name.to_uppercase().replace('-', "_");
-        println!("cargo::rustc-env=LLMBENCH_VERSION_{variable}={version}");
-    }
-    let candidate = listed(&lock, "tokenizers").into_iter().next_back().unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=LLMBENCH_VERSION_TOKENIZERS_RC={candidate}");
+    let home = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let read = |path: &Path| {
+        println!("cargo::rerun-if-changed={}", path.display());
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    let (manifest, lock) = (read(&home.join("Cargo.toml")), read(&home.join("../../Cargo.lock")));
+    let own = lock.split("[[package]]").find(|package| package.contains("name = \"engines\"")).unwrap_or("");
+    let dependencies =
+        manifest.split("\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or("");
+    let versions: Vec<(&str, &str)> = dependencies
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .filter(|(name, _)| !name.starts_with('#'))
+        .filter_map(|(name, value)| Some((name, version(&lock, own, name, value)?)))
+        .collect();
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(out.join("versions.rs"), format!("&{versions:?}"))?;
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let rustc = Command::new(rustc)
         .arg("--version")
@@ -33,22 +34,21 @@ fn main() {
     println!("cargo::rustc-env=LLMBENCH_RUSTC={rustc}");
     println!("cargo::rustc-env=LLMBENCH_OPT_LEVEL={}", env::var("OPT_LEVEL").unwrap_or_default());
     println!("cargo::rustc-env=LLMBENCH_TARGET={}", env::var("TARGET").unwrap_or_default());
+    Ok(())
 }
 
-/// The version of `name` that this package depends on; of several the lowest, which is the stable one.
-fn version(lock: &str, name: &str) -> Option<String> {
-    listed(lock, name).into_iter().next().or_else(|| {
-        let package = lock.split("[[package]]").find(|package| package.contains(&format!("\nname = \"{name}\"\n")))?;
-        Some(package.lines().find_map(|line| line.strip_prefix("version = \""))?.trim_end_matches('"').to_owned())
+/// The version in the lock of the dependency `name`, whose right side in the manifest is `value`.
+///
+/// The lock lists a crate that it has several of with each version (`"tokenizers 0.23.2"`), in ascending order. A dependency under
+/// another name (`package = …`) is the one that its own requirement begins; any other is the lowest, which is the stable one.
+fn version<'a>(lock: &'a str, own: &'a str, name: &str, value: &str) -> Option<&'a str> {
+    let text = |key: &str| value.split_once(&format!("{key} = \""))?.1.split('"').next();
+    let package = text("package").unwrap_or(name);
+    let listed =
+        own.lines().filter_map(|line| line.trim().strip_prefix(&format!("\"{package} "))?.split(['"', ' ']).next());
+    let wanted = text("package").and(text("version")).map_or("", |version| version.trim_start_matches(['=', '^']));
+    listed.into_iter().find(|version| version.starts_with(wanted)).or_else(|| {
+        let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{package}\"\n")))?;
+        entry.lines().find_map(|line| line.strip_prefix("version = \""))?.split('"').next()
     })
-}
-
-/// Versions of `name` in this package's own list, in the lock's order, which is ascending. Only a crate that the lock has
-/// several of is listed with a version (`"tokenizers 0.23.2"`).
-fn listed(lock: &str, name: &str) -> Vec<String> {
-    let own = lock.split("[[package]]").find(|package| package.contains("name = \"engines\"")).unwrap_or("");
-    own.lines()
-        .filter_map(|line| line.trim().strip_prefix(&format!("\"{name} "))?.split(['"', ' ']).next())
-        .map(str::to_owned)
-        .collect()
 }

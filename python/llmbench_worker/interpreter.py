@@ -13,22 +13,12 @@ import re
 import subprocess
 import sys
 
-PACKAGES = (
-    "jinja2",
-    "transformers",
-    "tokenizers",
-    "tiktoken",
-    "numpy",
-    "msgspec",
-    "pydantic",
-    "orjson",
-    "minijinja",
-    "fastokens",
-    "gigatoken",
-    "kitoken",
-    "tokie",
-)
-"""Packages of engines, by the name that both pip and `import` know."""
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "engines", "engines.json"), encoding="utf-8") as _table:
+    _FIRST = [entry["packages"][0] for entry in json.load(_table) if entry["packages"]]
+
+PACKAGES = tuple(package for package in dict.fromkeys(_FIRST) if package != "torch")
+"""Packages of engines, by the name that both pip and `import` know. No environment that llmbench makes holds torch, and to
+import it takes seconds."""
 
 OLDEST = (3, 10)
 """The oldest version that the worker runs on."""

@@ -5,6 +5,7 @@ import unittest
 
 from .support import ROOT
 
+LOCKS = ("requirements.lock", "requirements-dev.lock", "http2.lock")
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[0-9][0-9a-z.]*)(?: ; (?P<marker>[^\\]+?))?$")
 HASH = re.compile(r"^--hash=sha256:[0-9a-f]{64}$")
 
@@ -21,7 +22,7 @@ def requirements(name: str) -> list[tuple[str, list[str]]]:
 
 class Locks(unittest.TestCase):
     def test_every_line_is_pinned_and_hashed(self):
-        for lock in ("requirements.lock", "requirements-dev.lock"):
+        for lock in LOCKS:
             for requirement, options in requirements(lock):
                 with self.subTest(lock=lock, requirement=requirement):
                     self.assertRegex(requirement, PIN)
@@ -30,13 +31,13 @@ class Locks(unittest.TestCase):
                         self.assertRegex(option, HASH)
 
     def test_no_line_names_an_address_or_a_folder(self):
-        for lock in ("requirements.lock", "requirements-dev.lock"):
+        for lock in LOCKS:
             text = (ROOT / lock).read_text()
             for part in ("://", "index-url", "find-links", "file:", "-e ", " @ ", "trusted-host"):
                 self.assertNotIn(part, text, lock)
 
     def test_what_is_asked_for_is_locked(self):
-        for name in ("requirements", "requirements-dev"):
+        for name in (lock.removesuffix(".lock") for lock in LOCKS):
             asked = [line for line in (ROOT / f"{name}.in").read_text().splitlines() if line and line[0] != "#"]
             locked = {requirement.split("==")[0] for requirement, _ in requirements(f"{name}.lock")}
             self.assertLessEqual({line.split("==")[0] for line in asked}, locked)

@@ -51,13 +51,14 @@ pub fn calls_needed(p: f64) -> u64 {
 /// The `p`-quantile of values in ascending order: the smallest value that at least a share `p` of them does not exceed
 /// (type 1 of Hyndman and Fan 1996, also called nearest rank). It is always a value that was observed, and it always lies
 /// within [`quantile_interval`]. None if there is no value or `p` lies outside `[0, 1]`.
-pub fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
-    if !(0.0..=1.0).contains(&p) {
-        return None;
-    }
+pub fn quantile<T: Copy>(sorted: &[T], p: f64) -> Option<T> {
+    sorted.get(rank(sorted.len() as u64, p)? as usize - 1).copied()
+}
+
+/// The nearest rank of the `p`-quantile among `n` values, from 1 to `n`. None if there is no value or `p` lies outside `[0, 1]`.
+pub fn rank(n: u64, p: f64) -> Option<u64> {
     // 0.99 · 100 is 99.00000000000001 in binary, and must still be rank 99.
-    let rank = (p * sorted.len() as f64 - 1e-9).ceil().max(1.0) as usize;
-    sorted.get(rank - 1).copied()
+    (n > 0 && (0.0..=1.0).contains(&p)).then(|| ((p * n as f64 - 1e-9).ceil() as u64).clamp(1, n))
 }
 
 /// The `p`-quantile of values in ascending order with its interval; infinite where a side is not bounded.
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(quantile(&values, 0.5), Some(50.0));
         assert_eq!(quantile(&values, 0.0), Some(1.0));
         assert_eq!(quantile(&values, 1.0), Some(100.0));
-        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile::<f64>(&[], 0.5), None);
         assert_eq!(quantile(&values, 1.1), None);
     }
 
@@ -171,7 +172,7 @@ mod tests {
                 prop_assert!(binomial_survival(upper as u64, n as u64, p) <= 0.025);
                 prop_assert!(upper == 0 || binomial_survival(upper as u64 - 1, n as u64, p) > 0.025);
             }
-            let rank = ((p * n as f64 - 1e-9).ceil().max(1.0) as usize) - 1;
+            let rank = super::rank(n as u64, p).unwrap() as usize - 1;
             prop_assert!(bounds.lower.is_none_or(|lower| lower <= rank));
             prop_assert!(bounds.upper.is_none_or(|upper| upper >= rank));
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{collate, handoff, parse, render, tokenizers, versions};
+use crate::{collate, handoff, parse, python, render, tokenizers, versions};
 
 /// An engine as `llmbench list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,6 +18,9 @@ pub struct EngineInfo {
     pub language: &'static str,
 }
 
+/// The package of what this project does itself.
+pub const OWN: &str = "llmbench";
+
 /// Call path of the operation `load`: a tokenizer made from its file.
 pub const LOAD: &str = "load";
 
@@ -28,7 +31,7 @@ pub fn catalog() -> Vec<EngineInfo> {
         op,
         call_paths,
         package,
-        version: if package == "llmbench" { env!("CARGO_PKG_VERSION") } else { versions::of(package) },
+        version: if package == OWN { env!("CARGO_PKG_VERSION") } else { versions::of(package) },
         language: "native",
     };
     let mut all = vec![
@@ -38,9 +41,17 @@ pub fn catalog() -> Vec<EngineInfo> {
     let built = || tokenizers::KINDS.iter().filter(|kind| kind.is_built());
     all.extend(built().map(|kind| native("tokenize", kind.engine, kind.call_paths, kind.package)));
     all.extend(built().map(|kind| native("load", kind.engine, &[LOAD], kind.package)));
-    all.push(native("collate", collate::ENGINE, &collate::CALL_PATHS, "llmbench"));
+    all.push(native("collate", collate::ENGINE, &collate::CALL_PATHS, OWN));
     all.push(native("handoff", handoff::ENGINE, &handoff::CALL_PATHS, "rmp"));
     all
+}
+
+/// The package whose version is the version of an engine, native or of the Python worker; the engine's name where none is known.
+pub fn package_of(engine: &str) -> &str {
+    let native = catalog().into_iter().find(|info| info.engine == engine).map(|info| info.package);
+    let of_python =
+        || python::engines().iter().find(|info| info.engine == engine)?.packages.first().map(String::as_str);
+    native.or_else(of_python).unwrap_or(engine)
 }
 
 /// True when `pair` (`engine/call_path`) is in the catalog.
@@ -61,6 +72,12 @@ mod tests {
         assert!(contains("hf-tokenizers/encode_fast") && contains("bpe/load"));
         assert!(contains("bpe/encode_via_backtracking") && !contains("bpe/encode"));
         assert!(contains("serde/serde_json.from_slice"));
+        let packages =
+            ["hf-tokenizers", "hf-tokenizers-rc", "serde", "transformers", "jinja2", "kitoken", "json"].map(package_of);
+        assert_eq!(
+            packages,
+            ["tokenizers", "tokenizers-rc", "serde_json", "transformers", "jinja2", "kitoken", "json"]
+        );
         assert!(!contains("hf-tokenizers/encode_slow") && !contains("hf-tokenizers"));
     }
 }

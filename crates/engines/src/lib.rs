@@ -9,7 +9,8 @@
 //! | collate | [`collate`] | `native` | `pad` |
 //! | handoff | [`handoff`] | `rmp` | `encode` |
 //!
-//! A new engine is one file with its call paths, and one line in [`catalog`].
+//! A new tokenizer is a file in `tokenizers/`, a line in its table and its package in Cargo.toml. The engines of the Python worker are
+//! known by name ([`python`]).
 
 pub mod builtin;
 pub mod catalog;
@@ -18,6 +19,7 @@ pub mod corpus;
 mod engine;
 pub mod handoff;
 pub mod parse;
+pub mod python;
 pub mod render;
 pub mod template;
 pub mod tokenize;

@@ -1,19 +1,11 @@
 //! Versions of what this binary was built from.
 
-/// Crate and version, as Cargo.lock had it at the build; `unknown` outside the workspace.
-pub const CRATES: [(&str, &str); 10] = [
-    ("bpe", env!("LLMBENCH_VERSION_BPE")),
-    ("fastokens", env!("LLMBENCH_VERSION_FASTOKENS")),
-    ("kitoken", env!("LLMBENCH_VERSION_KITOKEN")),
-    ("minijinja", env!("LLMBENCH_VERSION_MINIJINJA")),
-    ("rayon", env!("LLMBENCH_VERSION_RAYON")),
-    ("rmp", env!("LLMBENCH_VERSION_RMP")),
-    ("serde_json", env!("LLMBENCH_VERSION_SERDE_JSON")),
-    ("tiktoken-rs", env!("LLMBENCH_VERSION_TIKTOKEN_RS")),
-    ("tokenizers", env!("LLMBENCH_VERSION_TOKENIZERS")),
-    // The release candidate is the same package under another name here.
-    ("tokenizers-rc", env!("LLMBENCH_VERSION_TOKENIZERS_RC")),
-];
+use std::collections::BTreeMap;
+
+use crate::catalog::{OWN, catalog};
+
+/// Every package that this crate depends on, as its manifest names it, and its version in Cargo.lock at the build.
+const PACKAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/versions.rs"));
 
 /// Version of the compiler.
 pub const RUSTC: &str = env!("LLMBENCH_RUSTC");
@@ -24,9 +16,15 @@ pub const OPT_LEVEL: &str = env!("LLMBENCH_OPT_LEVEL");
 /// Target triple.
 pub const TARGET: &str = env!("LLMBENCH_TARGET");
 
-/// Version of `name`, or `unknown`.
+/// Version of the package `name`, or `unknown`, as all are outside the workspace.
 pub fn of(name: &str) -> &'static str {
-    CRATES.iter().find(|(crate_name, _)| *crate_name == name).map_or("unknown", |(_, version)| version)
+    PACKAGES.iter().find(|(package, _)| *package == name).map_or("unknown", |(_, version)| version)
+}
+
+/// What records name: the packages of the engines in this build, and rayon, whose threads batches run in.
+pub fn told() -> BTreeMap<&'static str, &'static str> {
+    let engines = catalog().into_iter().map(|info| info.package).filter(|package| *package != OWN);
+    engines.chain(["rayon"]).map(|package| (package, of(package))).collect()
 }
 
 #[cfg(test)]
@@ -36,13 +34,16 @@ mod tests {
     #[test]
     fn every_version_stands_in_the_lock() {
         let lock = include_str!("../../../Cargo.lock");
-        for (name, version) in CRATES {
+        for (name, version) in told() {
             let name = name.trim_end_matches("-rc");
             let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
             assert!(lock.contains(&entry), "{name} {version} is not in Cargo.lock");
         }
         assert_eq!(of("no-such-crate"), "unknown");
-        assert!(of("tokenizers").starts_with("0.") && of("tokenizers-rc").starts_with("1."), "{CRATES:?}");
+        assert!(of("tokenizers").starts_with("0.") && of("tokenizers-rc").starts_with("1."), "{PACKAGES:?}");
+        assert!(
+            ["minijinja", "rayon", "rmp", "serde_json", "tiktoken-rs"].iter().all(|name| told().contains_key(name))
+        );
         assert!(RUSTC.starts_with(|first: char| first.is_ascii_digit()), "{RUSTC}");
     }
 }

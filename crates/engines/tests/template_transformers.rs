@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, TemplateError, select_template};
+use engines::{parse, render};
 use serde_json::Value as Json;
 
 /// Tuesday, 2026-11-24 04:05:06 UTC.
@@ -45,8 +46,24 @@ fn reference(python: &Path, arguments: &[&str]) -> Vec<Json> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
-/// Renders one case as the library does it.
-fn render(case: &Json) -> Result<String, TemplateError> {
+/// The conversations that production makes of a case, each with the name of its way: from the values of a request's line
+/// (the native worker, the suites), and from the request that a server validated (the served strategies, whole requests).
+/// A request that validation refuses has no second one.
+fn conversations(case: &Json) -> Vec<(&'static str, Result<Conversation, TemplateError>)> {
+    let read = |name: &str| case[name].as_str().map(|text| serde_json::from_str::<Json>(text).expect("JSON"));
+    let (messages, tools) = (read("messages").expect("messages"), read("tools"));
+    let body = serde_json::json!({"model": "m", "messages": messages, "tools": tools}).to_string();
+    let parse = parse::call_path(parse::CALL_PATHS[0]).expect("the call path of parse");
+    let mut ways = vec![("values", Conversation::from_json(&messages, tools.as_ref()))];
+    if let Ok(request) = parse.run(body.as_bytes()) {
+        let made = render::conversation(&request).map_err(|error| TemplateError::Conversation(error.to_string()));
+        ways.push(("request", made));
+    }
+    ways
+}
+
+/// Renders one conversation of a case as the library does it.
+fn render(case: &Json, conversation: Result<Conversation, TemplateError>) -> Result<String, TemplateError> {
     let text = |name: &str| case[name].as_str();
     let mut special = SpecialTokens::default();
     for (name, token) in case["special"].as_object().expect("special tokens") {
@@ -54,7 +71,7 @@ fn render(case: &Json) -> Result<String, TemplateError> {
     }
     let template = text("template").expect("a template");
     let template = ChatTemplate::compile(template, &special, Limits::default(), TIMESTAMP)?;
-    let mut conversation = Conversation::from_text(text("messages").expect("messages"), text("tools"))?;
+    let mut conversation = conversation?;
     for (name, value) in case["variables"].as_object().expect("variables") {
         conversation = conversation.with_variable(name, value);
     }
@@ -62,8 +79,7 @@ fn render(case: &Json) -> Result<String, TemplateError> {
 }
 
 /// What differs between the two sides, in a few lines; nothing if they agree.
-fn difference(case: &Json) -> Option<String> {
-    let ours = render(case);
+fn difference(case: &Json, ours: Result<String, TemplateError>) -> Option<String> {
     match (case["expected"].as_str(), &ours) {
         (Some(want), Ok(got)) if want == got => None,
         (Some(want), Ok(got)) => {
@@ -85,18 +101,21 @@ fn difference(case: &Json) -> Option<String> {
     }
 }
 
-/// Prints the cases that differ and fails if there are any.
-fn assert_same(cases: &[Json], least: usize) {
+/// Prints the cases that differ and fails if there are any, if there are too few cases, or if too few of ten are requests.
+fn assert_same(cases: &[Json], least: usize, least_requests: usize) {
     assert!(cases.len() >= least, "only {} cases", cases.len());
-    let different: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            let what = difference(case)?;
-            Some(format!("{} {:.300}: {what}", case["name"], case["template"].to_string()))
-        })
-        .collect();
+    let (mut different, mut requests) = (Vec::new(), 0);
+    for case in cases {
+        for (way, conversation) in conversations(case) {
+            requests += usize::from(way == "request");
+            let what = difference(case, render(case, conversation));
+            let name = || format!("{} by {way} {:.300}", case["name"], case["template"].to_string());
+            different.extend(what.map(|what| format!("{}: {what}", name())));
+        }
+    }
     let rendered = cases.iter().filter(|case| case["expected"].is_string()).count();
-    eprintln!("{} cases, of which Python renders {rendered}", cases.len());
+    eprintln!("{} cases, of which Python renders {rendered}, {requests} also as validated requests", cases.len());
+    assert!(requests * 10 >= cases.len() * least_requests, "only {requests} of {} are requests", cases.len());
     assert!(
         different.is_empty(),
         "{} of {} cases differ:\n{}",
@@ -110,7 +129,7 @@ fn assert_same(cases: &[Json], least: usize) {
 fn features_and_random_templates() {
     let Some(python) = python() else { return };
     let seed = std::env::var("LLMBENCH_TEST_SEED").unwrap_or_else(|_| "1".to_owned());
-    assert_same(&reference(&python, &["snippets", &seed, "3000"]), 3400);
+    assert_same(&reference(&python, &["snippets", &seed, "3000"]), 3400, 0);
 }
 
 #[test]
@@ -123,7 +142,7 @@ fn templates_of_every_family() {
     files.sort();
     let mut arguments = vec!["templates"];
     arguments.extend(files.iter().map(String::as_str));
-    assert_same(&reference(&python, &arguments), 11 * 50);
+    assert_same(&reference(&python, &arguments), 11 * 50, 7);
 }
 
 /// The model folders to compare, and the folder that holds them if it was made here.
@@ -162,7 +181,7 @@ fn model_folders() {
     let mut arguments = vec!["models"];
     arguments.extend(folders.iter().map(String::as_str));
     let cases = reference(&python, &arguments);
-    assert_same(&cases, 50 * folders.len());
+    assert_same(&cases, 50 * folders.len(), 7);
     // What the Python side says about template and tokens is what this side reads from the folder.
     for folder in &folders {
         let read = |name: &str| std::fs::read_to_string(Path::new(folder).join(name)).ok();

@@ -153,33 +153,10 @@ fn check(engine: &str) {
 }
 
 #[test]
-fn the_reference_agrees_with_itself_by_all_call_paths() {
-    check(REFERENCE);
-}
-
-#[test]
-fn the_release_candidate_agrees() {
-    check("hf-tokenizers-rc");
-}
-
-#[test]
-fn tiktoken_rs_agrees() {
-    check("tiktoken-rs");
-}
-
-#[test]
-fn bpe_agrees() {
-    check("bpe");
-}
-
-#[test]
-fn kitoken_agrees() {
-    check("kitoken");
-}
-
-#[test]
-fn fastokens_agrees() {
-    check("fastokens");
+fn every_engine_agrees_by_all_call_paths() {
+    for kind in KINDS {
+        check(kind.engine);
+    }
 }
 
 #[test]

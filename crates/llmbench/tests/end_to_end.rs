@@ -1,5 +1,6 @@
 //! Whole runs with real workers, on models that the tests make and on those of a folder.
 
+#[allow(dead_code, reason = "load.rs uses the rest")]
 #[path = "end_to_end/environment.rs"]
 mod environment;
 #[path = "end_to_end/faults.rs"]

@@ -1,20 +1,10 @@
 //! Figures of a run, from all its requests.
 
+use benchstats::order::{quantile, rank};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Run;
 use crate::outcome::{Outcome, Record};
-
-/// The `p`-quantile of values in ascending order: the smallest value that at least a share `p` of them does not exceed (nearest
-/// rank, type 1 of Hyndman and Fan 1996). None without values or for `p` outside `[0, 1]`.
-pub fn quantile(sorted: &[u64], p: f64) -> Option<u64> {
-    if !(0.0..=1.0).contains(&p) {
-        return None;
-    }
-    // 0.99 · 100 is 99.00000000000001 in binary, and must still be rank 99.
-    let rank = (p * sorted.len() as f64 - 1e-9).ceil().max(1.0) as usize;
-    sorted.get(rank - 1).copied()
-}
 
 /// The part of a run that counts, ns from its start. It is chosen by the schedule before the results are known: requests due in it
 /// count, whenever they end.
@@ -72,9 +62,8 @@ impl Latencies {
 
     /// The `p`-quantile among all requests, a failed one counting as never answered; None where that is never.
     pub fn quantile_of_all_ns(&self, p: f64) -> Option<u64> {
-        let all = self.sorted_ns.len() + self.failed;
-        let rank = (p * all as f64 - 1e-9).ceil().max(1.0) as usize;
-        (0.0..=1.0).contains(&p).then(|| self.sorted_ns.get(rank - 1).copied()).flatten()
+        let all = (self.sorted_ns.len() + self.failed) as u64;
+        self.sorted_ns.get(rank(all, p)? as usize - 1).copied()
     }
 
     /// The mean of answered requests, ns.
@@ -295,15 +284,5 @@ mod tests {
         }
         let little = Summary::of(&run, Window::whole(&run)).little.unwrap();
         assert!(little.ratio() < 0.5, "{little:?}");
-    }
-
-    #[test]
-    fn nearest_rank() {
-        let values: Vec<u64> = (1..=100).collect();
-        assert_eq!(quantile(&values, 0.99), Some(99));
-        assert_eq!(quantile(&values, 0.0), Some(1));
-        assert_eq!(quantile(&values, 1.0), Some(100));
-        assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(quantile(&values, 1.1), None);
     }
 }

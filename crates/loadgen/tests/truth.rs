@@ -4,11 +4,12 @@ mod common;
 
 use std::time::Duration;
 
+use benchstats::order::quantile;
 use loadgen::arrivals::{Extent, Intensity, Sampler, Schedule, Spacing};
 use loadgen::clock::now_ns;
 use loadgen::driver::{Control, Options, Run, run_open};
 use loadgen::lateness::{Lateness, Spread};
-use loadgen::summary::{Summary, Window, quantile};
+use loadgen::summary::{Summary, Window};
 use loadgen::transport::InProcess;
 
 const SECOND: f64 = 1e9;

@@ -1,5 +1,7 @@
 //! What a simulation found.
 
+use benchstats::order::quantile;
+
 use crate::arrivals::Arrivals;
 
 /// Which requests count, by their order of arrival.
@@ -239,12 +241,9 @@ impl Simulation {
     }
 }
 
-/// The `p`-quantile of values in ascending order by nearest rank (Hyndman and Fan 1996, type 1): always a value that
-/// occurred. 0 if there is none.
+/// The `p`-quantile of values in ascending order by nearest rank ([`quantile`]); 0 if there is none.
 pub fn percentile(sorted: &[u64], p: f64) -> u64 {
-    // 0.99 · 100 is 99.00000000000001 in binary, and must still be rank 99.
-    let rank = (p.clamp(0.0, 1.0) * sorted.len() as f64 - 1e-9).ceil().max(1.0) as usize;
-    sorted.get(rank - 1).copied().unwrap_or(0)
+    quantile(sorted, p.clamp(0.0, 1.0)).unwrap_or(0)
 }
 
 #[cfg(test)]

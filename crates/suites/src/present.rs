@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
-use record::protocol::target::{TARGET_VAR, TargetCommand};
+use record::command;
 use record::results::{Axis, CellValue, Column, Estimate, ExperimentResult, Finding, Point, Support};
 use serde_json::Value;
 
@@ -23,26 +23,12 @@ pub fn outline(input: &AnalysisInput) -> ExperimentResult {
         better: spec.better.clone(),
         method: spec.method.clone(),
         threats: spec.threats.clone(),
-        command: command(input),
+        command: command::of_experiment(input.info, spec.id),
         findings: Vec::new(),
         tables: Vec::new(),
         figures: Vec::new(),
         warnings: Vec::new(),
     }
-}
-
-/// The command line that measures this experiment again.
-fn command(input: &AnalysisInput) -> String {
-    let plan = input.plan;
-    let mut words = vec![format!("llmbench run {} --{} --exp {}", plan.suite, plan.profile, input.spec.id)];
-    if plan.model.name != "built-in" {
-        words.push(format!("--model {}", plan.model.name));
-    }
-    words.push(format!("--seed {}", plan.seed));
-    let target = plan.subjects.iter().find_map(|subject| subject.env.get(TARGET_VAR));
-    let target = target.and_then(|target| serde_json::from_str::<TargetCommand>(target).ok());
-    words.extend(target.and_then(|target| target.base_url).map(|url| format!("--base-url {url}")));
-    words.join(" ")
 }
 
 /// A finding without the headline mark.

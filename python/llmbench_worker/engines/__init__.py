@@ -1,11 +1,16 @@
-"""Engines and their call paths. A new one is a file beside this one and a line in `TABLE`.
+"""Engines and their call paths. A new one is a file beside this one and a line in `engines.json`, which the binary reads too:
+what the suites measure and which packages `llmbench python` looks at comes from it. A package that the environment need not
+have (`optional`, the version that it was tested with) has a lock in `python/optional/`, which `python/lock.sh` makes. Of an
+engine that tokenizes the plain call path comes first.
 
 The module of an engine has `load(model, call_path)`, which imports the packages and returns a `Loaded`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import optional
@@ -26,7 +31,7 @@ class Entry:
     packages: tuple[str, ...]
     """The packages whose versions matter, as pip names them; the first is the one to install."""
     version: str | None = None
-    """Of an engine that the environment need not have: the version that it was tested with (`optional/`)."""
+    """Of an engine that the environment need not have: the version that it was tested with."""
 
     @property
     def requirement(self) -> str:
@@ -53,29 +58,10 @@ class Loaded:
 
 
 TABLE: dict[str, Entry] = {
-    "pydantic/json.loads+model_validate": Entry("parse", "pydantic_request", ("pydantic", "pydantic_core")),
-    "transformers/apply_chat_template": Entry("template", "hf_transformers", ("transformers", "jinja2")),
-    "jinja2/render": Entry("template", "jinja2_template", ("jinja2", "markupsafe")),
-    "hf-tokenizers/encode": Entry("tokenize", "hf_tokenizers", ("tokenizers",)),
-    "hf-tokenizers/encode_batch": Entry("tokenize", "hf_tokenizers", ("tokenizers",)),
-    "transformers/__call__": Entry("tokenize", "hf_transformers", ("transformers", "tokenizers")),
-    "tiktoken/encode": Entry("tokenize", "tiktoken_bpe", ("tiktoken",)),
-    "numpy/pad": Entry("collate", "numpy_pad", ("numpy",)),
-    "torch/pad": Entry("collate", "torch_pad", ("torch",)),
-    "msgspec/msgpack.encode": Entry("handoff", "msgspec_handoff", ("msgspec",)),
-    "pickle/dumps": Entry("handoff", "pickle_handoff", ()),
-    "fastokens/encode": Entry("tokenize", "fastokens_bpe", ("fastokens",), "0.3.5"),
-    "fastokens/encode_batch": Entry("tokenize", "fastokens_bpe", ("fastokens",), "0.3.5"),
-    "gigatoken/encode": Entry("tokenize", "gigatoken_bpe", ("gigatoken",), "0.10.0"),
-    "kitoken/encode": Entry("tokenize", "kitoken_engine", ("kitoken",), "0.11.1"),
-    "tokie/encode": Entry("tokenize", "tokie_engine", ("tokie",), "0.1.4"),
-    "minijinja/render": Entry("template", "minijinja_template", ("minijinja",), "3.1.0"),
-    # Calls that only the probes look at: no cell of their own compares their results.
-    "hf-tokenizers/decode": Entry("decode", ".probes.decoders", ("tokenizers",)),
-    "hf-tokenizers/decode_batch": Entry("decode", ".probes.decoders", ("tokenizers",)),
-    "fastokens/decode": Entry("decode", ".probes.fastokens_decode", ("fastokens",), "0.3.5"),
-    "json/json.loads": Entry("json", ".probes.json_loads", ()),
-    "orjson/orjson.loads": Entry("json", ".probes.json_loads", ("orjson",), "3.13.0"),
+    **{
+        line["call_path"]: Entry(line["op"], line["module"], tuple(line["packages"]), line.get("optional"))
+        for line in json.loads(Path(__file__).with_name("engines.json").read_text(encoding="utf-8"))
+    },
     # Calls that hold the GIL for a known share of their time, to calibrate the probes.
     **{
         f"probe/{call_path}": Entry("probe", ".probes.truths", ())

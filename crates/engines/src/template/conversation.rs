@@ -5,8 +5,7 @@ use minijinja::value::ValueKind;
 use serde_json::Value as Json;
 
 use super::error::TemplateError;
-use super::parse::parse;
-use super::pyvalue::{BigInt, PyDict, PyFloat, PyList};
+use super::pyvalue::{PyDict, PyFloat, PyList};
 
 /// Messages, tools and further variables, ready to be rendered any number of times.
 ///
@@ -27,21 +26,12 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 impl Conversation {
     /// From parsed JSON: `messages` is a list of objects, `tools` a list of objects or nothing.
     ///
-    /// Integers beyond 64 bits are floats in `serde_json`; use [`Conversation::from_text`] for those.
+    /// Integers beyond 64 bits are floats in `serde_json`, and a template that prints one prints a float; Python keeps the digits.
     ///
     /// # Errors
     /// [`TemplateError::Conversation`] if the shape is another one or there is no message.
     pub fn from_json(messages: &Json, tools: Option<&Json>) -> Result<Conversation, TemplateError> {
         Conversation::from_values(from_json(messages), tools.map(from_json))
-    }
-
-    /// From JSON text, read as Python reads it (integers of any size, `NaN`, `Infinity`).
-    ///
-    /// # Errors
-    /// [`TemplateError::Conversation`] if the text is not JSON or has another shape.
-    pub fn from_text(messages: &str, tools: Option<&str>) -> Result<Conversation, TemplateError> {
-        let read = |text: &str| parse(text).map_err(TemplateError::Conversation);
-        Conversation::from_values(read(messages)?, tools.map(read).transpose()?)
     }
 
     fn from_values(messages: Value, tools: Option<Value>) -> Result<Conversation, TemplateError> {
@@ -141,11 +131,10 @@ pub(super) fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),
         Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(small), _, _) => Value::from(small),
-            (None, Some(large), _) => Value::from(large),
-            (None, None, Some(float)) => PyFloat::value(float),
-            (None, None, None) => BigInt::value(&number.to_string()),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(small), _) => Value::from(small),
+            (None, Some(large)) => Value::from(large),
+            (None, None) => PyFloat::value(number.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::from_object(PyList(items.iter().map(from_json).collect())),
@@ -179,6 +168,15 @@ mod tests {
         assert_eq!(conversation.len(), 3);
     }
 
+    /// Where Python keeps the digits: `serde_json` has a float there, and a template prints what it got.
+    #[test]
+    fn an_integer_beyond_64_bits_is_a_float() {
+        let text = r#"[{"a": 18446744073709551615, "b": -9223372036854775808, "c": 18446744073709551616}]"#;
+        let conversation = Conversation::from_json(&serde_json::from_str(text).unwrap(), None).unwrap();
+        let printed = "[{'a': 18446744073709551615, 'b': -9223372036854775808, 'c': 1.8446744073709552e+19}]";
+        assert_eq!(conversation.messages.to_string(), printed);
+    }
+
     #[test]
     fn wrong_shapes_are_named() {
         for (messages, tools, want) in [
@@ -190,6 +188,5 @@ mod tests {
             let error = Conversation::from_json(&messages, tools.as_ref()).unwrap_err();
             assert!(error.to_string().contains(want), "{error}");
         }
-        assert!(Conversation::from_text("[", None).is_err());
     }
 }

@@ -20,7 +20,8 @@
 //! name another parameter in macros, `cycler`, `joiner`, `autoescape`, `%` behind anything but a string literal,
 //! and the filters `filesizeformat`, `striptags`, `truncate`, `urlencode`, `urlize`, `wordwrap`, `xmlattr`. All
 //! but the defaults and `autoescape` end in an error. Comparing values of unlike types is an error in Python and
-//! an order here. Arithmetic on integers beyond 128 bits is an error.
+//! an order here. Arithmetic on integers beyond 128 bits is an error. An integer beyond 64 bits in a request is a float, as
+//! `serde_json` reads it, and `NaN` and `Infinity` in a request are no JSON.
 //!
 //! A template is untrusted input: work, output and nesting are bounded by [`Limits`].
 
@@ -36,7 +37,6 @@ mod json;
 mod methods;
 mod nesting;
 mod now;
-mod parse;
 mod pyrepr;
 mod pyvalue;
 mod select;

@@ -7,22 +7,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{KINDS, REFERENCE, difference, file, load};
+use super::{KINDS, Kind, REFERENCE, difference, file, kind, load};
 use crate::corpus::{self, Kind as Text};
 use crate::engine::EngineError;
 use crate::tokenize::{Tokenize, Tokenizer};
-
-/// What a server calls on each engine: the path that stays in the calling thread. The reference's is the fallback.
-const CALLS: [(&str, &str); 6] = [
-    ("hf-tokenizers-rc", "encode_into"),
-    ("fastokens", "encode"),
-    ("tiktoken-rs", "encode"),
-    ("bpe", "encode_via_backtracking"),
-    ("kitoken", "encode"),
-    (REFERENCE, "encode_fast"),
-];
-/// Those that a server chooses from; the others are slower than one of these on every text that was tried, and are had by name.
-const RACERS: usize = 2;
 
 /// Short texts of each kind, and one long one, bytes.
 const SHORT: (usize, usize) = (300, 24);
@@ -62,19 +50,16 @@ pub struct Chosen {
 /// # Errors
 /// The reference does not load; there is no such engine; the named one does not load or gives other ids.
 pub fn choose(name: Option<&str>, model: &Path) -> Result<Chosen, EngineError> {
-    let wanted = match name {
-        None => &CALLS[..RACERS],
-        Some(name) => {
-            let at = CALLS.iter().position(|(engine, _)| *engine == name).ok_or_else(|| unknown(name))?;
-            &CALLS[at..=at]
-        }
+    let wanted: Vec<&Kind> = match name {
+        None => KINDS.iter().filter(|kind| kind.races).collect(),
+        Some(name) => vec![kind(name).ok_or_else(|| unknown(name))?],
     };
     let reference = Tokenizer::load(&file(model)).map_err(EngineError::failed)?;
     let texts = check_texts(&reference);
     let mut candidates = Vec::new();
     let mut left: Vec<(usize, Box<Tokenize>)> = Vec::new();
-    for &(engine, call_path) in wanted {
-        let passed = load_call(engine, call_path, model)
+    for kind in wanted {
+        let passed = load_call(kind, model)
             .map_err(|error| error.to_string())
             .and_then(|tokenize| compare(&reference, &*tokenize, &texts).map(|()| tokenize));
         let (rejected, passed) = match passed {
@@ -82,7 +67,7 @@ pub fn choose(name: Option<&str>, model: &Path) -> Result<Chosen, EngineError> {
             Err(reason) => (Some(reason), None),
         };
         left.extend(passed.map(|tokenize| (candidates.len(), tokenize)));
-        candidates.push(Candidate { engine, call_path, rejected, bytes_per_s: None });
+        candidates.push(Candidate { engine: kind.engine, call_path: kind.server, rejected, bytes_per_s: None });
     }
     if let (Some(name), Some(reason)) = (name, candidates.first().and_then(|only| only.rejected.as_deref())) {
         return Err(EngineError::Unavailable(format!(
@@ -99,9 +84,9 @@ pub fn choose(name: Option<&str>, model: &Path) -> Result<Chosen, EngineError> {
     let (engine, call_path, tokenize) = match best {
         Some((at, tokenize)) => (candidates[at].engine, candidates[at].call_path, tokenize),
         None => {
-            let (engine, call_path) = CALLS[CALLS.len() - 1];
+            let Kind { engine, server: call_path, .. } = KINDS[0];
             candidates.push(Candidate { engine, call_path, rejected: None, bytes_per_s: None });
-            (engine, call_path, load_call(engine, call_path, model)?)
+            (engine, call_path, load_call(&KINDS[0], model)?)
         }
     };
     Ok(Chosen { engine, call_path, tokenize, candidates, texts: texts.len() })
@@ -112,10 +97,10 @@ fn unknown(name: &str) -> EngineError {
     EngineError::Unavailable(format!("there is no tokenizer engine {name}; there are: {}", known.join(", ")))
 }
 
-fn load_call(engine: &str, call_path: &str, model: &Path) -> Result<Box<Tokenize>, EngineError> {
-    // A table that names what the engine does not have is a mistake of this file, and a test looks at it.
-    let missing = || EngineError::Unavailable(format!("{engine} has no call path {call_path}"));
-    load(engine, model)?.call_path(call_path).ok_or_else(missing)
+fn load_call(kind: &Kind, model: &Path) -> Result<Box<Tokenize>, EngineError> {
+    // A table that names what the engine does not have is a mistake, and a test looks at it.
+    let missing = || EngineError::Unavailable(format!("{} has no call path {}", kind.engine, kind.server));
+    load(kind.engine, model)?.call_path(kind.server).ok_or_else(missing)
 }
 
 /// Texts of every kind, with the special tokens of the model.
@@ -167,15 +152,14 @@ fn race(tokenize: &Tokenize) -> Result<f64, EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizers::kind;
 
     #[test]
     fn the_table_names_what_engines_have() {
-        for (engine, call_path) in CALLS {
-            assert!(kind(engine).unwrap().call_paths.contains(&call_path), "{engine} {call_path}");
+        for kind in KINDS {
+            assert!(kind.call_paths.contains(&kind.server), "{kind:?}");
         }
-        assert_eq!(CALLS.len(), KINDS.len());
-        assert_eq!(CALLS[CALLS.len() - 1].0, REFERENCE);
+        assert_eq!(KINDS[0].engine, REFERENCE);
+        assert!(!KINDS[0].races, "the fallback needs no race");
     }
 
     /// Gives the ids of another text for one that holds a smiley.

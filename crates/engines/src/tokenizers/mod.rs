@@ -1,16 +1,9 @@
 //! Every native tokenizer engine, loaded from the `tokenizer.json` of a model folder, behind one trait.
 //!
-//! | engine | package | call paths | which tokenizers |
-//! |---|---|---|---|
-//! | `hf-tokenizers` | `tokenizers`, stable | `encode`, `encode_fast`, `encode_batch` | all; the reference |
-//! | `hf-tokenizers-rc` | `tokenizers`, 1.0 release candidate | `encode`, `encode_into`, `encode_batch` | all |
-//! | `tiktoken-rs` | `tiktoken-rs` | `encode` | byte-level BPE behind one split pattern |
-//! | `bpe` | `bpe` | `encode_via_backtracking` | byte-level BPE |
-//! | `kitoken` | `kitoken` | `encode` | most |
-//! | `fastokens` | `fastokens` | `encode`, `encode_batch` | most BPE |
-//!
-//! None adds special tokens around the text; all recognise added tokens in it, as the stable `tokenizers` does. An engine
-//! that cannot represent a tokenizer says [`EngineError::Unavailable`] with the reason, at loading and never in a call.
+//! [`KINDS`] is the table of them; what a build tells of versions, what `llmbench list` shows, what experiment 7 and the
+//! sidecar choose from are read from it. None adds special tokens around the text; all recognise added tokens in it, as the
+//! stable `tokenizers` does. An engine that cannot represent a tokenizer says [`EngineError::Unavailable`] with the reason,
+//! at loading and never in a call.
 //!
 //! Two engines split one long text over threads of their own, which makes a comparison of one thread unequal.
 //! `TOKENIZERS_PARALLELISM=false` (or `RAYON_NUM_THREADS=1`) and `FASTOKENS_BPE_THREADS=1` in the environment of the process
@@ -60,9 +53,14 @@ type Load = fn(&Path) -> Result<Box<dyn Loaded>, EngineError>;
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     pub engine: &'static str,
-    pub call_paths: &'static [&'static str],
     /// Name of the package, as [`crate::versions::of`] knows it.
     pub package: &'static str,
+    pub call_paths: &'static [&'static str],
+    /// What a server calls on it: the path that stays in the calling thread.
+    pub server: &'static str,
+    /// A server that is not told an engine chooses among those that race; the others are slower than one of them on every
+    /// text that was tried, and are had by name.
+    races: bool,
     /// Loads `tokenizer.json`; `None` where this build does not hold the engine.
     load: Option<Load>,
 }
@@ -74,39 +72,38 @@ impl Kind {
     }
 }
 
-/// All engines, the reference first.
-pub const KINDS: [Kind; 6] = [
-    Kind { engine: REFERENCE, call_paths: &crate::tokenize::CALL_PATHS, package: "tokenizers", load: Some(hf::load) },
-    Kind {
-        engine: "hf-tokenizers-rc",
-        call_paths: &["encode", "encode_into", "encode_batch"],
-        package: "tokenizers-rc",
-        #[cfg(feature = "hf-tokenizers-rc")]
-        load: Some(hf_rc::load),
-        #[cfg(not(feature = "hf-tokenizers-rc"))]
-        load: None,
-    },
-    Kind { engine: "tiktoken-rs", call_paths: &["encode"], package: "tiktoken-rs", load: Some(tiktoken::load) },
-    Kind { engine: "bpe", call_paths: &["encode_via_backtracking"], package: "bpe", load: Some(backtracking::load) },
-    Kind {
-        engine: "kitoken",
-        call_paths: &["encode"],
-        package: "kitoken",
-        #[cfg(feature = "kitoken")]
-        load: Some(kit::load),
-        #[cfg(not(feature = "kitoken"))]
-        load: None,
-    },
-    Kind {
-        engine: "fastokens",
-        call_paths: &["encode", "encode_batch"],
-        package: "fastokens",
-        #[cfg(feature = "fastokens")]
-        load: Some(fast::load),
-        #[cfg(not(feature = "fastokens"))]
-        load: None,
-    },
-];
+/// Writes [`KINDS`]. `calls` are the call paths, the plain one first; the feature behind `if` is the one that compiles the engine in.
+macro_rules! kinds {
+    ($($engine:literal of $package:literal, calls $calls:expr, server $server:literal, races $races:literal, $load:path $(, if $feature:literal)?;)+) => {
+        /// All engines, the reference first. A new one is its file here, its line in this table and its package in Cargo.toml.
+        pub const KINDS: &[Kind] = &[$(Kind {
+            engine: $engine,
+            package: $package,
+            call_paths: &$calls,
+            server: $server,
+            races: $races,
+            $(#[cfg(feature = $feature)])?
+            load: Some($load),
+            $(#[cfg(not(feature = $feature))]
+            load: None,)?
+        }),+];
+    };
+}
+
+kinds! {
+    // Every tokenizer that there is; the reference.
+    "hf-tokenizers" of "tokenizers", calls crate::tokenize::CALL_PATHS, server "encode_fast", races false, hf::load;
+    // Every tokenizer that there is.
+    "hf-tokenizers-rc" of "tokenizers-rc", calls ["encode", "encode_into", "encode_batch"], server "encode_into", races true, hf_rc::load, if "hf-tokenizers-rc";
+    // Byte-level BPE behind one split pattern.
+    "tiktoken-rs" of "tiktoken-rs", calls ["encode"], server "encode", races false, tiktoken::load;
+    // Byte-level BPE.
+    "bpe" of "bpe", calls ["encode_via_backtracking"], server "encode_via_backtracking", races false, backtracking::load;
+    // Most tokenizers.
+    "kitoken" of "kitoken", calls ["encode"], server "encode", races false, kit::load, if "kitoken";
+    // Most BPE.
+    "fastokens" of "fastokens", calls ["encode", "encode_batch"], server "encode", races true, fast::load, if "fastokens";
+}
 
 /// The engine of that name.
 pub fn kind(engine: &str) -> Option<&'static Kind> {

@@ -5,7 +5,7 @@ import random
 MESSAGES = [
     {"role": "system", "content": " Be <brief> & 'kind'. "},
     {"role": "user", "content": "Hello\nworld  é"},
-    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": [1.5, None, True], "big": 18446744073709551617, "huge": 10**60}}}]},
+    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": [1.5, None, True], "big": 2**64 - 1, "low": -(2**63)}}}]},
 ]
 VARIABLES = {
     "s": "  Hello, World! it's\t",
@@ -138,9 +138,9 @@ large ~ 'x'
 1.0
 100000000000000000000
 messages[2].tool_calls[0].function.arguments.big
-messages[2].tool_calls[0].function.arguments.huge ~ ''
+messages[2].tool_calls[0].function.arguments.low ~ ''
 messages[2].tool_calls[0].function.arguments.big + 1
-messages[2].tool_calls[0].function.arguments.huge is integer
+messages[2].tool_calls[0].function.arguments.low is integer
 0.1 + 0.2
 1 / 3
 10 / 4

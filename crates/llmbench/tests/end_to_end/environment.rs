@@ -23,7 +23,7 @@ pub fn python() -> Option<&'static Python> {
     static PYTHON: OnceLock<Result<Python, String>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
         let cache = cache();
-        match ensure(&cache) {
+        match ensure(LOCK, &cache) {
             Ok(environment) => Ok(Python { program: environment.python, cache }),
             Err(error) if is_excuse(&error) => Err(error.to_string()),
             Err(error) => panic!("no Python environment could be made: {error}"),
@@ -35,6 +35,18 @@ pub fn python() -> Option<&'static Python> {
             skipped(reason);
             None
         }
+    }
+}
+
+/// The interpreter of an environment from another lock, in the same cache. None, with a line on stderr, as [`python`].
+pub fn with_lock(lock: &str) -> Option<PathBuf> {
+    match ensure(lock, &cache()) {
+        Ok(environment) => Some(environment.python),
+        Err(error) if is_excuse(&error) => {
+            skipped(&error.to_string());
+            None
+        }
+        Err(error) => panic!("no Python environment could be made: {error}"),
     }
 }
 
@@ -52,10 +64,10 @@ fn cache() -> PathBuf {
     }
 }
 
-fn ensure(cache: &Path) -> Result<Environment, EnvError> {
+fn ensure(lock: &str, cache: &Path) -> Result<Environment, EnvError> {
     let discovery = discover(&[], &Surroundings::from_env());
     let interpreter = discovery.default_choice()?;
-    Environment::ensure(interpreter, LOCK, cache, &EnsureOptions::default(), &mut |_| {})
+    Environment::ensure(interpreter, lock, cache, &EnsureOptions::default(), &mut |_| {})
 }
 
 /// What a machine may lack without the project being at fault.

@@ -3,6 +3,7 @@
 //! All latencies are of the requests that succeeded, and the number of those that failed stands beside them. Percentiles are by
 //! nearest rank.
 
+use benchstats::order::quantile;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
@@ -26,7 +27,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of values in any order, exact; None without values.
+    /// Of values in any order, exact (nearest rank); None without values. Percentiles outside `[0, 100]` are left out.
     pub fn of(mut values: Vec<f64>, percentiles: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -35,16 +36,13 @@ impl Distribution {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let std = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let at = |percentile: f64| {
-            let rank = (percentile / 100.0 * n - 1e-9).ceil().max(1.0) as usize;
-            values[rank.min(values.len()) - 1]
-        };
+        let at = |percentile: f64| quantile(&values, percentile / 100.0).map(|value| (percentile, value));
         Some(Self {
             count: values.len() as u64,
             mean,
             std,
             max: values[values.len() - 1],
-            percentiles: percentiles.iter().map(|&percentile| (percentile, at(percentile))).collect(),
+            percentiles: percentiles.iter().filter_map(|&percentile| at(percentile)).collect(),
         })
     }
 

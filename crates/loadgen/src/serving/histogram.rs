@@ -1,5 +1,6 @@
 //! Counts of durations in buckets of nearly equal relative width: pooled gaps of a run are too many to keep.
 
+use benchstats::order::rank;
 use serde::{Deserialize, Serialize};
 
 /// Buckets an octave, as a power of two: 1,024, so that a bucket is at most 0.1% wide and its middle at most 0.05% off.
@@ -73,10 +74,7 @@ impl Histogram {
 
     /// The `p`-quantile by nearest rank, ns: the middle of its bucket, within 0.05%.
     pub fn quantile(&self, p: f64) -> Option<u64> {
-        if self.count == 0 || !(0.0..=1.0).contains(&p) {
-            return None;
-        }
-        let rank = (p * self.count as f64 - 1e-9).ceil().max(1.0) as u64;
+        let rank = rank(self.count, p)?;
         let mut seen = 0;
         let found = self.counts.iter().position(|&count| {
             seen += count;

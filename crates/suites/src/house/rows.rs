@@ -1,6 +1,7 @@
 //! The rows of `results.csv` as they come into being, and what every experiment repeats of them.
 
 use benchstats::serial;
+use engines::catalog::package_of;
 use record::measurements::{CellData, Measurements};
 use record::plan::{Cell, Plan};
 use record::results::{Estimate, Record, RunInfo};
@@ -44,7 +45,7 @@ impl<'a> Rows<'a> {
             subject: cell.subject.clone(),
             engine: cell.op.engine.clone(),
             engine_version: ready
-                .and_then(|ready| ready.versions.get(package(&cell.op.engine)))
+                .and_then(|ready| ready.versions.get(package_of(&cell.op.engine)))
                 .cloned()
                 .unwrap_or_default(),
             call_path: cell.op.call_path.clone(),
@@ -156,15 +157,5 @@ impl<'a> Rows<'a> {
         let samples = self.samples(&twin.id);
         let estimate = Estimate { method: "aa-twin".to_owned(), ..estimate::point_only(floor, runs, samples) };
         self.push(twin, stage, "noise_floor", unit, Some(estimate)).baseline_cell_id.clone_from(&twin.twin_of);
-    }
-}
-
-/// The package whose version is an engine's version.
-fn package(engine: &str) -> &str {
-    match engine {
-        "hf-tokenizers" => "tokenizers",
-        "hf-tokenizers-rc" => "tokenizers-rc",
-        "serde" => "serde_json",
-        other => other,
     }
 }

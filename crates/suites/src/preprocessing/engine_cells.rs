@@ -2,6 +2,7 @@
 
 use engines::catalog::LOAD;
 use engines::corpus::Kind;
+use engines::python;
 use engines::tokenizers::KINDS;
 use record::plan::WorkloadSpec;
 use record::plan::{Cell, Check, Timing};
@@ -39,7 +40,7 @@ pub(super) fn python_paths(tiktoken: bool) -> Vec<CallPath> {
     if tiktoken {
         paths.push(tokenize("tiktoken", "encode"));
     }
-    paths.extend(["fastokens", "gigatoken", "kitoken", "tokie"].map(|engine| tokenize(engine, "encode")));
+    paths.extend(python::optional("tokenize").map(|path| tokenize(path.engine, path.call_path)));
     paths
 }
 
@@ -61,7 +62,7 @@ fn templates(kind: &str) -> Vec<CallPath> {
     let mut paths: Vec<CallPath> =
         stacks::call_paths(kind, false, false).into_iter().filter(|path| path.op == "template").collect();
     if kind == "python" {
-        paths.push(CallPath { op: "template", engine: "minijinja", call_path: "render", reference: false });
+        paths.extend(python::optional("template").map(CallPath::from));
     }
     paths
 }
@@ -370,7 +371,9 @@ mod tests {
         assert_eq!(loops(&quick, "native", "warm"), engines * (7 * 2 + 2 + 1));
         assert_eq!(loops(&quick, "native", "repeat"), engines);
         // Two kinds at two sizes, and English at 10 kB.
-        assert_eq!(loops(&quick, "python", "warm"), 6 * (2 * 2 + 1));
+        let pythons = python_paths(true).len();
+        assert!(pythons >= 6, "{pythons}");
+        assert_eq!(loops(&quick, "python", "warm"), pythons * (2 * 2 + 1));
         assert_eq!(quick.iter().filter(|cell| cell.op.name == "load").count(), engines - 1);
         assert!(quick.iter().all(|cell| !matches!(cell.timing, Timing::Window { .. })));
         assert!(quick.len() < 250, "{}", quick.len());
@@ -379,7 +382,7 @@ mod tests {
         let (full, workloads) = drafted(|spec| &spec.full);
         // Long words end at 100 kB.
         assert_eq!(loops(&full, "native", "warm"), engines * (7 * 5 - 1 + 2));
-        assert_eq!(loops(&full, "python", "warm"), 6 * (7 * 5 - 1));
+        assert_eq!(loops(&full, "python", "warm"), pythons * (7 * 5 - 1));
         let threads = |subject: &str| {
             let windows = full.iter().filter(|cell| cell.subject == subject);
             let windows = windows.filter(|cell| matches!(cell.timing, Timing::Window { .. }));

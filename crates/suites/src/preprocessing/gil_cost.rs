@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engines::python;
 use record::plan::WorkloadSpec;
 use record::plan::{Cell, Op, Timing};
 use record::results::{Finding, Support};
@@ -30,20 +31,15 @@ const NEIGHBOURS: [(&str, &str, &str); 4] = [
     ("probe", "probe", "hold-2ms"),
 ];
 
+/// Operations that no stage of a stack does.
+const ASIDE: [&str; 2] = ["decode", "json"];
+
 /// Calls that no stack of the suite makes and whose hold share matters to one who builds a stack. Those of packages that
 /// are not there become rows that say so.
-const MORE_HOLDS: [(&str, &str, &str); 10] = [
-    ("decode", "hf-tokenizers", "decode"),
-    ("decode", "hf-tokenizers", "decode_batch"),
-    ("json", "json", "json.loads"),
-    ("json", "orjson", "orjson.loads"),
-    ("template", "minijinja", "render"),
-    ("tokenize", "fastokens", "encode"),
-    ("decode", "fastokens", "decode"),
-    ("tokenize", "gigatoken", "encode"),
-    ("tokenize", "kitoken", "encode"),
-    ("tokenize", "tokie", "encode"),
-];
+fn more_holds() -> impl Iterator<Item = CallPath> {
+    let aside = python::engines().iter().filter(|path| ASIDE.contains(&path.op));
+    aside.chain(["template", "tokenize"].into_iter().flat_map(python::optional)).map(CallPath::from)
+}
 
 /// The experiment.
 pub struct GilCost;
@@ -147,7 +143,7 @@ impl Point<'_> {
         let truths = TRUTHS.iter().map(|(name, _)| ("probe", "probe", *name));
         truths
             .chain(paths.iter().map(|path| (path.op, path.engine, path.call_path)))
-            .chain(MORE_HOLDS)
+            .chain(more_holds().map(|path| (path.op, path.engine, path.call_path)))
             .map(|(operation, engine, call_path)| {
                 let params = BTreeMap::from([
                     ("operation".to_owned(), json!(operation)),

@@ -20,6 +20,7 @@ pub mod strategies;
 pub mod strategy;
 mod strategy_tables;
 
+use super::settings::SubjectKind;
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};
 
@@ -57,6 +58,11 @@ impl Suite for Preprocessing {
             Box::new(gil_cost::GilCost),
             Box::new(engines::Engines),
         ]
+    }
+
+    fn subjects(&self) -> &'static [SubjectKind] {
+        use SubjectKind::{NativeCalls, PythonCalls, PythonCallsWithGil, ServedStrategies};
+        &[NativeCalls, PythonCalls, PythonCallsWithGil, ServedStrategies]
     }
 
     fn engines(&self) -> Vec<EngineEntry> {

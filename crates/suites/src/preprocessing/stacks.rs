@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engines::python::PythonEngine;
 use record::plan::WorkloadSpec;
 use record::plan::{Cell, Op, Timing};
 use serde_json::Value;
@@ -18,6 +19,12 @@ pub struct CallPath {
     pub call_path: &'static str,
     /// Ground truth of its outputs' check group.
     pub reference: bool,
+}
+
+impl From<&'static PythonEngine> for CallPath {
+    fn from(path: &'static PythonEngine) -> Self {
+        Self { op: path.op, engine: path.engine, call_path: path.call_path, reference: false }
+    }
 }
 
 /// One way to a prompt's ids, stage by stage.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use benchstats::order::quantile;
 use record::protocol::serve::LoopLag;
 
 use crate::clock::now;
@@ -35,11 +36,8 @@ impl Lag {
     pub fn summary(&self) -> LoopLag {
         let mut ordered = self.late_ns().clone();
         ordered.sort_unstable();
-        let at = |percent: usize| {
-            let rank = (percent * ordered.len()).div_ceil(100);
-            ordered.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-        };
-        LoopLag { samples: ordered.len() as u64, p50_ns: at(50), p99_ns: at(99), max_ns: at(100) }
+        let at = |p: f64| quantile(&ordered, p).unwrap_or_default();
+        LoopLag { samples: ordered.len() as u64, p50_ns: at(0.5), p99_ns: at(0.99), max_ns: at(1.0) }
     }
 
     /// Notes all beats up to `time`, of which the next was due at `due`; returns when the one after them is due.

@@ -104,7 +104,7 @@ fn begin(start: StartServer, channel: &Channel, fault: Option<Fault>) -> Result<
         interpreter: format!("rustc {}", versions::RUSTC),
         gil: "none".to_owned(),
         build: BTreeMap::from([("opt_level", versions::OPT_LEVEL), ("target", versions::TARGET)].map(owned)),
-        versions: versions::CRATES.map(owned).into(),
+        versions: versions::told().into_iter().map(owned).collect(),
     };
     Ok((front, ready))
 }

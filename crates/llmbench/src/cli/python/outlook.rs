@@ -1,13 +1,11 @@
 //! Which engines would install on an interpreter: the locks say the versions, and what has no wheel is known here.
 
+use engines::python;
 use provision::pyenv::Version;
 use serde::Serialize;
 
-use crate::cli::optional::OPTIONAL;
-use crate::cli::subjects::LOCK;
-
-/// Packages of engines in the environment that runs make.
-const LOCKED: [&str; 7] = ["jinja2", "transformers", "tokenizers", "tiktoken", "numpy", "msgspec", "pydantic"];
+use pipeline::subjects::optional::OPTIONAL;
+use pipeline::subjects::python::LOCK;
 
 /// The newest version that the locks are made and tested for, as a minor of 3.
 const NEWEST: u32 = 14;
@@ -52,7 +50,7 @@ pub struct Outlook {
 
 /// What is to be expected of each engine's package, those of the common lock first.
 pub fn outlook(version: &Version) -> Vec<Outlook> {
-    let locked = LOCKED.iter().map(|package| (*package, LOCK, false));
+    let locked = python::packages().into_iter().map(|package| (package, LOCK, false));
     let optional = OPTIONAL.iter().map(|(package, lock)| (*package, *lock, true));
     locked
         .chain(optional)
@@ -134,7 +132,7 @@ mod tests {
     fn every_package_is_in_a_lock_for_every_version_it_is_for() {
         for minor in 10..=NEWEST {
             let all = outlook(&version(minor, false));
-            assert_eq!(all.len(), LOCKED.len() + OPTIONAL.len());
+            assert_eq!(all.len(), python::packages().len() + OPTIONAL.len());
             for each in &all {
                 assert!(each.version.starts_with(|c: char| c.is_ascii_digit()), "3.{minor}: {each:?}");
                 assert_eq!(each.way, Way::Wheel);
