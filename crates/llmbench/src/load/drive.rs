@@ -12,9 +12,9 @@ use loadgen::limits;
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::json::Raw;
 use loadgen::serving::record::{Counted, Record};
+use loadgen::serving::samples_file::{self, SamplesFile};
 use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::slo::Slo;
-use loadgen::serving::spool::{self, Spool};
 use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
@@ -96,7 +96,7 @@ impl Bench<'_> {
         };
         let options = Options { connections, timeout_ns: self.access.timeout_ns, linger_ns: 0, offset };
         let scratch;
-        let spool = match (&self.samples, self.found.counts_tokens) {
+        let samples_file = match (&self.samples, self.found.counts_tokens) {
             (Some(path), _) => Some(path.clone()),
             (None, true) => None,
             (None, false) => {
@@ -104,7 +104,7 @@ impl Bench<'_> {
                 Some(scratch.path().join("samples"))
             }
         };
-        let spool = spool.map(|path| Spool::create(&path)).transpose().map_err(|error| {
+        let samples_file = samples_file.map(|path| SamplesFile::create(&path)).transpose().map_err(|error| {
             Failure::usage(format!("the file of samples cannot be made: {error}; name another --result-dir"))
         })?;
         let expected = schedule.as_ref().map(Schedule::len).or(self.extent.count);
@@ -112,7 +112,7 @@ impl Bench<'_> {
         let what = if number > 1 { format!("{point}, run {number}") } else { point.to_string() };
         let before = self.found.has_counters.then(|| Counts::fetch(self.access)).flatten();
         let mut run = self.watched(what, expected, |control| {
-            run(transport, &self.requests.sessions, load, &options, control, spool)
+            run(transport, &self.requests.sessions, load, &options, control, samples_file)
         })?;
         self.count_tokens(&mut run, offset)?;
         let account = before.and_then(|before| Account::after(&run, before, self.access));
@@ -204,7 +204,7 @@ impl Bench<'_> {
             return Ok(());
         }
         let mut counter = Counter { tokenizer, ids: Vec::new(), texts: Vec::new(), counts: Vec::new(), failure: None };
-        let read = spool::read(samples, |entry| {
+        let read = samples_file::read(samples, |entry| {
             let id = entry.request as usize;
             if open.get(id) == Some(&true) {
                 counter.push(id, Raw(&entry.text).decode());

@@ -2,7 +2,7 @@
 //!
 //! A [`session`] is what is asked, [`target`] says of whom. Bytes become events ([`sse`]), events become chunks ([`chunk`], read with
 //! [`json`]), and chunks become the [`reply`] to a request: stamps that were taken at the reads of the socket, before any of
-//! this. What is kept of each request is its [`record`]; gaps of streams are counted in a [`histogram`] and written to a [`spool`].
+//! this. What is kept of each request is its [`record`]; gaps of streams are counted in a [`histogram`] and written to a [`samples_file`].
 //! [`run()`] is the loop that does it.
 
 pub mod account;
@@ -11,22 +11,22 @@ pub mod chunk;
 pub mod figures;
 pub mod histogram;
 pub mod json;
-pub mod knock;
-mod ledger;
+pub mod latency_probe;
 pub mod mark;
 pub mod probe;
 pub mod prometheus;
 pub mod record;
 pub mod reply;
 mod run;
+pub mod samples_file;
 pub mod session;
 pub mod slo;
 mod source;
-pub mod spool;
 pub mod sse;
+mod tally;
 pub mod target;
 pub mod varint;
 pub mod verdict;
 
-pub use ledger::Truth;
 pub use run::{Run, run};
+pub use tally::Truth;

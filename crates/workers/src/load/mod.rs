@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 
 use super::channel::Channel;
 use super::clock::{self, now};
-use super::driving::{self, Driving, Refusal};
 use super::inputs::Inputs;
+use super::load_worker::{self, LoadWorker, Refusal};
 pub use drive::OPENING_GAP_NS;
 use drive::{Drive, DriveError};
 pub use servers::{SERVER_VAR, ServerCommand};
@@ -84,11 +84,11 @@ impl Loader {
     /// When requests cannot be read or answers cannot be written.
     pub fn run(self, requests: impl BufRead) -> io::Result<()> {
         let channel = self.channel.clone();
-        driving::run(self, &channel, requests)
+        load_worker::run(self, &channel, requests)
     }
 }
 
-impl Driving for Loader {
+impl LoadWorker for Loader {
     fn hello(&mut self, paths: ModelPaths, timestamp: i64) -> Result<Ready, String> {
         self.model = Some(Model { paths, timestamp });
         let server = self.servers.describe()?;

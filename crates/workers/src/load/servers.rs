@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 
 /// Environment variable with the command of the servers, as JSON: `program`, `args`, `env`.
 pub const SERVER_VAR: &str = "LLMBENCH_SERVER";

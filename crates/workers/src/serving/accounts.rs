@@ -10,7 +10,7 @@ use host::GpuWatch;
 use loadgen::clock::now_ns;
 use loadgen::listener::{Listening, listeners};
 use loadgen::serving::account::{self, Account, Seen};
-use loadgen::serving::knock::{self, Knocking};
+use loadgen::serving::latency_probe::{self, LatencyProbe};
 use loadgen::serving::prometheus::Page;
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::target::Place;
@@ -24,7 +24,7 @@ const METRICS_NS: u64 = 5_000_000_000;
 /// Exchanges before the load begins.
 const ALONE: usize = 11;
 /// Exchanges a second under load: a percent of a core of a slow front end.
-const KNOCKS_PER_S: f64 = 10.0;
+const PROBES_PER_S: f64 = 10.0;
 /// How often a server is asked again for counters that lag behind its answers, and the pause before that.
 const ASKED_AGAIN: usize = 5;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
@@ -39,7 +39,7 @@ pub struct Accounts<'a> {
     page: Option<Page>,
     processes: Vec<ProcessUse>,
     alone_ns: Option<f64>,
-    knocking: Option<Knocking>,
+    probe: Option<LatencyProbe>,
     gpus: Option<GpuWatch>,
 }
 
@@ -47,14 +47,14 @@ impl<'a> Accounts<'a> {
     /// Looks at the server before a stretch, and begins to watch. What cannot be had is unknown, and no error.
     pub fn open(server: &'a Running) -> Self {
         let is_local = server.target.is_local();
-        let alone = knock::alone(&server.target, server.key(), ALONE).ok();
+        let alone = latency_probe::alone(&server.target, server.key(), ALONE).ok();
         Self {
             page: page(server),
             processes: processes(server),
-            alone_ns: alone.and_then(|knocks| knocks.median_ns()),
+            alone_ns: alone.and_then(|exchanges| exchanges.median_ns()),
             gpus: is_local.then(GpuWatch::start).flatten(),
             // Two stretches never meet the server at the same moments.
-            knocking: Knocking::start(&server.target, server.key(), KNOCKS_PER_S, now_ns()).ok(),
+            probe: LatencyProbe::start(&server.target, server.key(), PROBES_PER_S, now_ns()).ok(),
             server,
         }
     }
@@ -62,7 +62,7 @@ impl<'a> Accounts<'a> {
     /// Looks again after it: readings by name, durations in ns.
     pub fn close(self, run: &Run) -> BTreeMap<String, f64> {
         let mut readings = Readings::default();
-        let knocks = self.knocking.map(Knocking::stop).unwrap_or_default();
+        let exchanges = self.probe.map(LatencyProbe::stop).unwrap_or_default();
         for gpu in self.gpus.map(GpuWatch::stop).unwrap_or_default() {
             let share = gpu.mean_utilization_percent.map(|percent| percent / 100.0);
             readings.put(&format!("gpu_utilization:{}", gpu.index), share);
@@ -83,9 +83,9 @@ impl<'a> Accounts<'a> {
         readings.put("all_ttft_mean_ns", mean(&|record| record.ttft_ns(From::Scheduled).unwrap_or(0)));
         readings.put("all_client_wait_mean_ns", mean(&|record| record.sent_ns.saturating_sub(record.scheduled_ns)));
         readings.put("network_ns", self.alone_ns);
-        readings.put("knock_mean_ns", knocks.mean_ns());
-        readings.put("knocks", Some(knocks.took_ns.len() as f64));
-        readings.put("knocks_failed", Some(knocks.failed as f64));
+        readings.put("knock_mean_ns", exchanges.mean_ns());
+        readings.put("knocks", Some(exchanges.took_ns.len() as f64));
+        readings.put("knocks_failed", Some(exchanges.failed as f64));
         if let Some(before) = &self.page {
             let (after, account) = counted(self.server, before, &seen);
             readings.put("hit_rate", after.and_then(|after| hit_rate(before, &after)));

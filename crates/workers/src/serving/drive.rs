@@ -25,7 +25,7 @@ use super::patience::{open_s, request_ns};
 use super::server::Running;
 use super::sidecar::Sidecar;
 use crate::clock::now;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 /// Opening a connection may take this, ns.

@@ -15,7 +15,7 @@ use super::asks::{Extent, Form, Pool, Way};
 use super::patience::request_ns;
 use super::server::Running;
 use super::sidecar::Sidecar;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 use record::format;
 
 /// Characters of an answer that a sentence shows.

@@ -7,7 +7,7 @@ use record::plan::RateSearch;
 use record::protocol::Sample;
 
 use super::drive::{Drive, Stretch};
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 use loadgen::service_level::{Level, holds};
 
 /// Requests of a stretch, where their time allows so many: a percentile p needs some beyond it.

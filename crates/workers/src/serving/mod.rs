@@ -32,7 +32,7 @@ use record::protocol::{Answer, Inputs, LoadOrder, ModelPaths, PROTOCOL, Ready, S
 
 use super::channel::Channel;
 use super::clock::{self, now};
-use super::driving::{self, Driving, Refusal};
+use super::load_worker::{self, LoadWorker, Refusal};
 use asks::{Form, Pool, Way};
 use drive::{Drive, Seen};
 use gate::Gates;
@@ -89,7 +89,7 @@ impl Serving {
     /// When requests cannot be read or answers cannot be written.
     pub fn run(self, requests: impl BufRead) -> io::Result<()> {
         let channel = self.channel.clone();
-        driving::run(self, &channel, requests)
+        load_worker::run(self, &channel, requests)
     }
 }
 
@@ -109,7 +109,7 @@ fn reach<'a>(
     Ok((server, sidecar))
 }
 
-impl Driving for Serving {
+impl LoadWorker for Serving {
     fn hello(&mut self, model: ModelPaths, _timestamp: i64) -> Result<Ready, String> {
         let server = self.servers.get(&model.dir).map_err(|refusal| refusal.message)?;
         let mut build = server.described();

@@ -9,7 +9,7 @@ use loadgen::serving::target::Target;
 use record::protocol::target::{Patience, TARGET_VAR, TargetCommand};
 
 use crate::child::Listening;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 
 /// For the list of models.
 const PROBE_NS: u64 = 10_000_000_000;

@@ -25,7 +25,7 @@ impl Refusal {
 }
 
 /// A worker of this kind.
-pub trait Driving {
+pub trait LoadWorker {
     /// Learns of the model, and says what it is; or why it cannot work at all.
     fn hello(&mut self, model: ModelPaths, timestamp: i64) -> Result<Ready, String>;
 
@@ -43,7 +43,7 @@ pub trait Driving {
 ///
 /// # Errors
 /// When requests cannot be read or answers cannot be written.
-pub fn run(mut worker: impl Driving, channel: &Channel, requests: impl BufRead) -> io::Result<()> {
+pub fn run(mut worker: impl LoadWorker, channel: &Channel, requests: impl BufRead) -> io::Result<()> {
     for line in requests.lines() {
         let line = line?;
         if line.trim().is_empty() {
@@ -68,7 +68,7 @@ pub fn run(mut worker: impl Driving, channel: &Channel, requests: impl BufRead) 
     Ok(())
 }
 
-fn hello(worker: &mut impl Driving, protocol: u32, model: ModelPaths, timestamp: i64) -> Result<Ready, String> {
+fn hello(worker: &mut impl LoadWorker, protocol: u32, model: ModelPaths, timestamp: i64) -> Result<Ready, String> {
     if protocol != PROTOCOL {
         return Err(format!(
             "this worker speaks version {PROTOCOL} of the protocol and was asked for {protocol}; use the worker that comes with this llmbench"
@@ -77,7 +77,7 @@ fn hello(worker: &mut impl Driving, protocol: u32, model: ModelPaths, timestamp:
     worker.hello(model, timestamp)
 }
 
-fn answer(worker: &mut impl Driving, channel: &Channel, request: Request) -> io::Result<()> {
+fn answer(worker: &mut impl LoadWorker, channel: &Channel, request: Request) -> io::Result<()> {
     let mut limit_ns = None;
     let (cell_id, answers) = match request {
         Request::Prepare { cell_id, op, timing, inputs, .. } => {

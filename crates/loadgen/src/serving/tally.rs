@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram::Histogram;
 use super::record::Record;
 use super::reply::Reply;
-use super::spool::Spool;
+use super::samples_file::SamplesFile;
 use super::varint;
 use crate::outcome::Errors;
 
@@ -41,9 +41,9 @@ impl Truth {
     }
 }
 
-/// Records, histograms and the spool of a run.
+/// Records, histograms and the samples_file of a run.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Tally {
     pub records: Vec<Record>,
     /// From each chunk with content to the next, of the requests that succeeded, ns.
     pub gaps: Histogram,
@@ -51,18 +51,18 @@ pub(super) struct Ledger {
     pub errors: Errors,
     /// Events that are neither JSON nor `[DONE]`.
     pub malformed: u64,
-    pub spool: Option<Spool>,
+    pub samples_file: Option<SamplesFile>,
 }
 
-impl Ledger {
-    pub fn new(expected: usize, spool: Option<Spool>) -> Self {
+impl Tally {
+    pub fn new(expected: usize, samples_file: Option<SamplesFile>) -> Self {
         Self {
             records: Vec::with_capacity(expected),
             gaps: Histogram::new(),
             truth: Truth::default(),
             errors: Errors::default(),
             malformed: 0,
-            spool,
+            samples_file,
         }
     }
 
@@ -77,10 +77,10 @@ impl Ledger {
         if reply.written_count > 0 && reply.written_count == reply.chunks {
             self.truth.add(reply);
         }
-        if let Some(spool) = &mut self.spool
+        if let Some(samples_file) = &mut self.samples_file
             && reply.chunks > 0
         {
-            spool.add(id as u64, reply);
+            samples_file.add(id as u64, reply);
         }
     }
 }
@@ -94,14 +94,14 @@ mod tests {
         let mut reply = Reply { first_token_ns: 1000, chunks: 3, written_count: 3, ..Reply::default() };
         [100, 50].iter().for_each(|&gap| varint::put(&mut reply.gaps, gap));
         [990, 80, 60].iter().for_each(|&more| varint::put(&mut reply.written, more));
-        let mut ledger = Ledger::new(1, None);
-        ledger.records.push(Record::due(0, 0, 1, 1));
-        ledger.take(0, &reply, true);
+        let mut tally = Tally::new(1, None);
+        tally.records.push(Record::due(0, 0, 1, 1));
+        tally.take(0, &reply, true);
         // Written at 990, 1070, 1130; received at 1000, 1100, 1150.
-        assert_eq!((ledger.truth.error.quantile(1.0), ledger.truth.error.mean()), (Some(30), Some(20.0)));
-        assert_eq!(ledger.truth.first_error.quantile(0.5), Some(10));
-        assert_eq!((ledger.truth.gaps.mean(), ledger.gaps.mean()), (Some(70.0), Some(75.0)));
-        ledger.take(0, &Reply { written_count: 2, ..reply }, false);
-        assert_eq!((ledger.truth.error.count(), ledger.gaps.count()), (3, 2));
+        assert_eq!((tally.truth.error.quantile(1.0), tally.truth.error.mean()), (Some(30), Some(20.0)));
+        assert_eq!(tally.truth.first_error.quantile(0.5), Some(10));
+        assert_eq!((tally.truth.gaps.mean(), tally.gaps.mean()), (Some(70.0), Some(75.0)));
+        tally.take(0, &Reply { written_count: 2, ..reply }, false);
+        assert_eq!((tally.truth.error.count(), tally.gaps.count()), (3, 2));
     }
 }

@@ -22,9 +22,9 @@ const BUFFER: usize = 256 << 10;
 /// The longest entry that is read back, bytes.
 const LONGEST: u64 = 256 << 20;
 
-/// Writes a spool.
+/// Writes a samples_file.
 #[derive(Debug)]
-pub struct Spool {
+pub struct SamplesFile {
     path: PathBuf,
     buffer: Vec<u8>,
     entry: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Spool {
     writer: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Spool {
+impl SamplesFile {
     /// Makes the file.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Spool {
         let mut file = File::create(path)?;
         file.write_all(MAGIC)?;
         let (hand_over, buffers) = channel::<Vec<u8>>();
-        let writer = std::thread::Builder::new().name("spool".to_owned()).spawn(move || {
+        let writer = std::thread::Builder::new().name("samples_file".to_owned()).spawn(move || {
             for buffer in buffers {
                 file.write_all(&buffer)?;
             }
@@ -100,7 +100,7 @@ impl Spool {
     }
 }
 
-/// What a spool holds of one request.
+/// What a samples_file holds of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Index of its record.
@@ -113,10 +113,10 @@ pub struct Entry {
     pub text: Vec<u8>,
 }
 
-/// Calls `on` for every entry of a spool; a tail that is cut off is passed over.
+/// Calls `on` for every entry of a samples_file; a tail that is cut off is passed over.
 ///
 /// # Errors
-/// A file that cannot be read or is no spool.
+/// A file that cannot be read or is no samples_file.
 pub fn read(path: &Path, mut on: impl FnMut(Entry)) -> io::Result<()> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let mut magic = [0; 8];
@@ -180,7 +180,7 @@ mod tests {
     fn what_is_written_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("samples");
-        let mut spool = Spool::create(&path).unwrap();
+        let mut samples_file = SamplesFile::create(&path).unwrap();
         let mut reply = Reply::default();
         for gap in [5, 1_000_000, 0] {
             varint::put(&mut reply.gaps, gap);
@@ -190,9 +190,9 @@ mod tests {
         }
         reply.text = vec![b'x'; 100_000];
         for request in 0..10 {
-            spool.add(request, &reply);
+            samples_file.add(request, &reply);
         }
-        assert_eq!(spool.finish().unwrap(), path);
+        assert_eq!(samples_file.finish().unwrap(), path);
         let mut entries = Vec::new();
         read(&path, |entry| entries.push(entry)).unwrap();
         assert_eq!(entries.len(), 10);

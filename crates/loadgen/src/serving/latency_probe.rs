@@ -2,7 +2,7 @@
 //!
 //! What is asked is its list of models, which costs a server next to nothing. Alone, the exchange is the network and the way through the HTTP
 //! front end; how much longer it takes under load is the wait for that front end. Under load the moments are those of a Poisson process: what
-//! it meets is what the time average of the server is (Wolff 1982, PASTA). Nothing is skipped: a knock that is answered late does not hold back the next.
+//! it meets is what the time average of the server is (Wolff 1982, PASTA). Nothing is skipped: an exchange that is answered late does not hold back the next.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ pub const CALL: &str = "/v1/models";
 const LOOK_NS: u64 = 20_000_000;
 /// Longest time of one exchange under load, and of all of them alone, ns.
 const PATIENCE_NS: u64 = 10_000_000_000;
-/// Longest stretch of knocks, s.
+/// Longest stretch of exchanges, s.
 const MOST_S: f64 = 600.0;
 
 /// Times of exchanges, ns, from the first byte of the request to the last of the answer; connecting is in none of them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Knocks {
+pub struct Exchanges {
     pub took_ns: Vec<u64>,
     /// How long bytes of answers had been in the kernel when they were read, on average, ns: this client's own lateness, which is no wait for the
     /// server. 0 where the system does not tell.
@@ -36,7 +36,7 @@ pub struct Knocks {
     pub failed: usize,
 }
 
-impl Knocks {
+impl Exchanges {
     /// Less the lateness of reading.
     pub fn mean_ns(&self) -> Option<f64> {
         let n = self.took_ns.len();
@@ -51,7 +51,7 @@ impl Knocks {
     }
 }
 
-fn door(target: &Target, key: Option<&str>) -> Result<Sockets, ProbeError> {
+fn connect(target: &Target, key: Option<&str>) -> Result<Sockets, ProbeError> {
     let mut protocol = Protocol::get(target, CALL, key);
     // Connecting is no part of it.
     protocol.single_use = false;
@@ -64,40 +64,40 @@ fn door(target: &Target, key: Option<&str>) -> Result<Sockets, ProbeError> {
 ///
 /// # Errors
 /// The server cannot be reached.
-pub fn alone(target: &Target, key: Option<&str>, count: usize) -> Result<Knocks, ProbeError> {
-    let mut door = Door::new(door(target, key)?);
+pub fn alone(target: &Target, key: Option<&str>, count: usize) -> Result<Exchanges, ProbeError> {
+    let mut prober = Prober::new(connect(target, key)?);
     // The first finds caches cold: it is no part of the figure.
     let until = now_ns() + PATIENCE_NS;
     for number in 0..=count {
-        door.knock();
-        while !door.waiting.is_empty() {
-            if now_ns() >= until || !door.listen((now_ns() + LOOK_NS).min(until)) {
+        prober.send();
+        while !prober.waiting.is_empty() {
+            if now_ns() >= until || !prober.listen((now_ns() + LOOK_NS).min(until)) {
                 // A front end that is busy for so long has no such figure; what is under way is of nobody's interest.
-                door.knocks.failed += door.waiting.len();
-                return Ok(door.told());
+                prober.exchanges.failed += prober.waiting.len();
+                return Ok(prober.told());
             }
         }
         if number == 0 {
-            door.knocks = Knocks::default();
+            prober.exchanges = Exchanges::default();
         }
     }
-    Ok(door.told())
+    Ok(prober.told())
 }
 
-/// Knocks in a thread of its own until they are stopped.
+/// Exchanges in a thread of its own until they are stopped.
 #[derive(Debug)]
-pub struct Knocking {
+pub struct LatencyProbe {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Knocks>>,
+    thread: Option<JoinHandle<Exchanges>>,
 }
 
-impl Knocking {
-    /// Starts, `per_s` knocks a second on average.
+impl LatencyProbe {
+    /// Starts, `per_s` exchanges a second on average.
     ///
     /// # Errors
     /// The server cannot be reached; the thread cannot be started.
     pub fn start(target: &Target, key: Option<&str>, per_s: f64, seed: u64) -> Result<Self, String> {
-        let mut door = Door::new(door(target, key).map_err(|error| error.to_string())?);
+        let mut prober = Prober::new(connect(target, key).map_err(|error| error.to_string())?);
         let extent = Extent::duration((MOST_S * 1e9) as u64);
         let schedule = Schedule::generate(&Intensity::Constant { rate: per_s }, Spacing::Poisson, extent, seed)
             .map_err(|error| error.to_string())?;
@@ -109,32 +109,32 @@ impl Knocking {
             while !stopped.load(Ordering::Relaxed) {
                 let now = now_ns();
                 while due.next_if(|at| *at <= now).is_some() {
-                    door.knock();
+                    prober.send();
                 }
                 let until = due.peek().copied().unwrap_or(u64::MAX).min(now + LOOK_NS);
-                if !door.listen(until) {
+                if !prober.listen(until) {
                     break;
                 }
             }
             // What was asked while there was load is waited for: the slowest answers are not to be left out.
             let until = now_ns() + PATIENCE_NS;
-            while !door.waiting.is_empty() && now_ns() < until && door.listen(now_ns() + LOOK_NS) {}
-            door.knocks.failed += door.waiting.len();
-            door.told()
+            while !prober.waiting.is_empty() && now_ns() < until && prober.listen(now_ns() + LOOK_NS) {}
+            prober.exchanges.failed += prober.waiting.len();
+            prober.told()
         };
-        let thread = std::thread::Builder::new().name("knock".to_owned()).spawn(work);
+        let thread = std::thread::Builder::new().name("latency-probe".to_owned()).spawn(work);
         let thread = thread.map_err(|error| format!("no thread can be started: {error}"))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 
     /// Stops, waits for what is under way, and gives all times.
-    pub fn stop(mut self) -> Knocks {
+    pub fn stop(mut self) -> Exchanges {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
-impl Drop for Knocking {
+impl Drop for LatencyProbe {
     fn drop(&mut self) {
         // A thread that nobody waits for ends by itself.
         self.stop.store(true, Ordering::Relaxed);
@@ -142,26 +142,26 @@ impl Drop for Knocking {
 }
 
 /// Connections, and who waits at them.
-struct Door {
+struct Prober {
     transport: Sockets,
     next: u64,
     /// When each was sent.
     waiting: BTreeMap<u64, u64>,
-    knocks: Knocks,
+    exchanges: Exchanges,
     events: Vec<Event>,
 }
 
-impl Door {
+impl Prober {
     fn new(transport: Sockets) -> Self {
-        Self { transport, next: 0, waiting: BTreeMap::new(), knocks: Knocks::default(), events: Vec::new() }
+        Self { transport, next: 0, waiting: BTreeMap::new(), exchanges: Exchanges::default(), events: Vec::new() }
     }
 
-    fn told(mut self) -> Knocks {
-        self.knocks.read_late_ns = self.transport.read_delay().and_then(Histogram::mean).unwrap_or(0.0);
-        self.knocks
+    fn told(mut self) -> Exchanges {
+        self.exchanges.read_late_ns = self.transport.read_delay().and_then(Histogram::mean).unwrap_or(0.0);
+        self.exchanges
     }
 
-    fn knock(&mut self) {
+    fn send(&mut self) {
         let id = self.next;
         self.next += 1;
         match self.transport.submit(id, b"") {
@@ -169,7 +169,7 @@ impl Door {
                 // From before the write: a client that lost its core after it would make the exchange too short.
                 self.waiting.insert(id, submitted.began_ns);
             }
-            Err(_) => self.knocks.failed += 1,
+            Err(_) => self.exchanges.failed += 1,
         }
     }
 
@@ -188,13 +188,13 @@ impl Door {
                 Event::Done { id, done_ns, answer, .. } => {
                     let sent_ns = self.waiting.remove(&id);
                     match (sent_ns, answer) {
-                        (Some(sent_ns), Ok(_)) => self.knocks.took_ns.push(done_ns.saturating_sub(sent_ns)),
-                        _ => self.knocks.failed += 1,
+                        (Some(sent_ns), Ok(_)) => self.exchanges.took_ns.push(done_ns.saturating_sub(sent_ns)),
+                        _ => self.exchanges.failed += 1,
                     }
                 }
                 Event::Failed { id, .. } => {
                     self.waiting.remove(&id);
-                    self.knocks.failed += 1;
+                    self.exchanges.failed += 1;
                 }
                 Event::Connected { .. } | Event::Stray { .. } => {}
             }
@@ -236,26 +236,26 @@ mod tests {
     #[test]
     fn exchanges_take_as_long_as_the_server_does() {
         let (target, connections) = server(Duration::from_millis(5));
-        let knocks = alone(&target, None, 5).unwrap();
+        let exchanges = alone(&target, None, 5).unwrap();
         assert_eq!(connections.load(Ordering::Relaxed), 1, "connecting is no part of an exchange");
-        assert_eq!((knocks.took_ns.len(), knocks.failed), (5, 0));
-        assert!(knocks.took_ns.iter().all(|ns| *ns >= 5_000_000), "{knocks:?}");
-        assert!(knocks.median_ns() <= knocks.took_ns.iter().max().map(|ns| *ns as f64));
+        assert_eq!((exchanges.took_ns.len(), exchanges.failed), (5, 0));
+        assert!(exchanges.took_ns.iter().all(|ns| *ns >= 5_000_000), "{exchanges:?}");
+        assert!(exchanges.median_ns() <= exchanges.took_ns.iter().max().map(|ns| *ns as f64));
     }
 
     #[test]
     fn a_slow_answer_does_not_hold_the_next_back() {
         // 100 a second, each answered after 200 ms: one after another they would be 5 a second.
-        let knocking = Knocking::start(&server(Duration::from_millis(200)).0, None, 100.0, 1).unwrap();
+        let probe = LatencyProbe::start(&server(Duration::from_millis(200)).0, None, 100.0, 1).unwrap();
         std::thread::sleep(Duration::from_millis(600));
-        let knocks = knocking.stop();
-        assert!(knocks.took_ns.len() > 15 && knocks.failed == 0, "{knocks:?}");
-        assert!(knocks.mean_ns().unwrap() >= 200e6, "{knocks:?}");
+        let exchanges = probe.stop();
+        assert!(exchanges.took_ns.len() > 15 && exchanges.failed == 0, "{exchanges:?}");
+        assert!(exchanges.mean_ns().unwrap() >= 200e6, "{exchanges:?}");
     }
 
     #[test]
     fn nobody_at_home_is_an_error() {
         let target = "http://127.0.0.1:1".parse().unwrap();
-        assert!(alone(&target, None, 1).is_err() && Knocking::start(&target, None, 1.0, 1).is_err());
+        assert!(alone(&target, None, 1).is_err() && LatencyProbe::start(&target, None, 1.0, 1).is_err());
     }
 }
