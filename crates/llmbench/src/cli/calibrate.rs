@@ -11,13 +11,13 @@ use record::results::{CellValue, Row, Status, Table};
 use runner::interrupt::Interrupt;
 
 use super::console;
-use super::exit::{Exit, Failure};
-use super::load::{List, list};
+use super::numbers::{List, list};
 use crate::load::calibration::{self, Calibrated, Calibration, SUSTAINED_NS, load_of};
 use crate::load::drive::{Bench, now};
 use crate::load::points::Point;
 use crate::load::server::{Access, Found};
 use crate::load::workload::Requests;
+use pipeline::{Exit, Failure};
 use record::format::{count, duration, significant};
 use report::terminal::{self, Style};
 use suites::present::{column, text};

@@ -28,7 +28,7 @@ use super::points::Point;
 use super::server::{Access, Found};
 use super::workload::Requests;
 use crate::Failure;
-use crate::cli::progress::is_interactive;
+use crate::terminal::is_interactive;
 use record::format::significant;
 
 /// How long opening a connection may take before the clock starts, ns.
