@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engines::parse::ChatBody;
 use engines::template::Now;
 use engines::tokenize::Tokenize;
-use engines::tokenizers::{Candidate, choose};
+use engines::tokenizers::choose::{Candidate, choose};
 use engines::{EngineError, Template};
 use serde_json::Value;
 
