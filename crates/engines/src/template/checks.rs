@@ -3,8 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
-use super::pynumber::{BigInt, PyFloat};
-use super::pyrepr::as_float;
+use super::pynumber::{BigInt, PyFloat, as_float};
 use super::pyview::PyView;
 
 /// Replaces the tests.
