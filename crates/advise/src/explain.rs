@@ -1,10 +1,11 @@
 //! The answer in sentences: what to build and why, what it rests on, what would change it.
 
-use super::candidates::Way;
 use super::evidence::{Evidence, Origin};
 use super::judge::{Change, Judged, Kingman, RESERVE, Remedy, Verdicts};
-use super::model::{Hold, Model, Stack, StackName};
-use super::question::Question;
+use super::model::{Hold, Model, Stack};
+use super::question::{self, Question};
+use super::way::StackName;
+use super::way::Way;
 use record::format;
 
 /// The recommendation, the runner-up, and the explanation of both.
@@ -195,7 +196,7 @@ pub fn warnings(question: &Question, evidence: &Evidence, model: &Model, verdict
             "Not in run {}: {}. Measure with: {}",
             evidence.info.run_id,
             model.missing.join(", "),
-            question.measuring_command()
+            question.measuring_command(question::MEASURED)
         ));
     }
     warnings.extend(overheads_warning(question, model));
@@ -315,7 +316,7 @@ fn overheads_warning(question: &Question, model: &Model) -> Option<String> {
         format!(
             "Assumed, not measured in this run: {}. Measure with: {}",
             assumed.join(", "),
-            question.servers_command()
+            question.measuring_command(question::MEASURED_SERVERS)
         )
     })
 }

@@ -7,10 +7,11 @@ use queuesim::{Arrivals, Explanation, Simulation, Window, gpu};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::candidates::Way;
+use super::candidates;
 use super::evidence::{Evidence, Origin, Size};
 use super::model::Model;
 use super::question::Question;
+use super::way::Way;
 
 /// A way that meets the level: on how many cores, and on how many with the reserve.
 type Met = (Way, usize, Option<usize>);
@@ -308,7 +309,7 @@ impl<'a> Judge<'a> {
             ("twice the messages, same tokens", Size { tokens, turns: 2 * turns }),
             ("twice the conversation", Size { tokens: 2 * tokens, turns: 2 * turns }),
         ] {
-            let model = Model::of(evidence, size);
+            let model = candidates::model_of(evidence, size);
             let now = verdicts.judged.iter().find(|it| Some(it.way) == verdicts.recommended);
             let p99_ns = match now {
                 Some(it) => Some(self.p99(&model, it.way, it.cores, 1.0)?).filter(|p99| p99.is_finite()),

@@ -18,6 +18,7 @@ pub mod page;
 pub mod question;
 pub mod tables;
 pub mod verify;
+pub mod way;
 
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ pub struct Advice {
 /// # Errors
 /// A sentence when the run has not even the times of one strategy's stages, or a simulation cannot be made of them.
 pub fn advise(question: &Question, evidence: &Evidence) -> Result<Advice, String> {
-    let model = Model::of(evidence, question.size);
+    let model = candidates::model_of(evidence, question.size);
     let judge = judge::Judge::new(question, evidence.effective_cores())?;
     let verdicts = judge.all(&model, evidence)?;
     if verdicts.judged.is_empty() {
@@ -62,7 +63,7 @@ pub fn advise(question: &Question, evidence: &Evidence) -> Result<Advice, String
             "run {} has not the times that a strategy's stages need ({}); measure them with: {}",
             evidence.info.run_id,
             model.missing.join(", "),
-            question.measuring_command()
+            question.measuring_command(question::MEASURED)
         ));
     }
     let sensitivity = judge.changes(evidence, &verdicts)?;

@@ -5,24 +5,10 @@ use std::collections::BTreeMap;
 use record::results::Status;
 use serde::Serialize;
 
-use super::candidates::Way;
-use super::evidence::{Cost, Evidence, Origin, Path, Size, mean, size_of};
+use super::evidence::{Cost, Evidence, Origin, Path, Size, mean};
 use super::overheads::{Overheads, Served};
+use super::way::{StackName, Way};
 use suites::present::word;
-
-/// A set of engines that a strategy runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StackName {
-    /// `transformers.apply_chat_template`, the tokenizer itself, numpy.
-    Transformers,
-    /// jinja2 without the layer above it.
-    Lean,
-    /// All in Rust.
-    Native,
-    /// As `transformers`, on an interpreter that ran without the GIL.
-    FreeThreaded,
-}
 
 /// Share of a call in which it holds the GIL.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -139,25 +125,8 @@ const fn python(name: StackName, template: &'static [Path]) -> Paths {
 }
 
 impl Model {
-    /// The times of a size.
+    /// The work of a size; how long nobody works on a request is left open (see [`super::candidates::model_of`]).
     pub fn of(evidence: &Evidence, size: Size) -> Self {
-        let mut model = Self::of_work(evidence, size);
-        for way in Way::ALL {
-            let cell = way.measured_as().and_then(|strategy| evidence.served(strategy).into_iter().next());
-            let measured = cell.and_then(|cell| Some((cell, evidence.reading(cell, "alone_latency_p50_ns")?)));
-            let Some((cell, alone_ns)) = measured else { continue };
-            // At the size at which it was measured; what is left over hardly depends on it.
-            let there = size_of(cell).filter(|there| *there != size).map(|there| Self::of_work(evidence, there));
-            let there = there.as_ref().unwrap_or(&model);
-            if let Some(work_ns) = way.on_cores(there, cell.op.threads as usize).map(|strategy| strategy.mean_ns()) {
-                model.away.insert(way, (alone_ns - work_ns).max(0.0));
-            }
-        }
-        model
-    }
-
-    /// The work alone.
-    fn of_work(evidence: &Evidence, size: Size) -> Self {
         let mut missing = Vec::new();
         let mut stacks = BTreeMap::new();
         for paths in &STACKS {

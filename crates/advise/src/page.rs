@@ -1,5 +1,6 @@
 //! `advise.html`: the answer as a page that needs nothing else, with the rate against p99 of each strategy.
 
+use record::command;
 use record::results::{ExperimentResult, Figure, FigureKind, Point, Results, RunInfo, Series};
 
 use super::judge::Judged;
@@ -47,19 +48,19 @@ pub fn result(advice: &Advice, command: &str) -> ExperimentResult {
     }
 }
 
-/// The page. `info` is that of the run, `command` the one that was given.
+/// The page. `info` is that of the run, `command` the words of the one that was given.
 ///
 /// # Errors
 /// When a figure cannot be drawn.
-pub fn render(advice: &Advice, info: &RunInfo, command: &str) -> Result<String> {
+pub fn render(advice: &Advice, info: &RunInfo, command: &[String]) -> Result<String> {
     let results = Results {
         schema: info.schema,
         run_id: info.run_id.clone(),
         suite: tables::NAME.to_owned(),
-        experiments: vec![result(advice, command)],
+        experiments: vec![result(advice, &command::shell(command))],
         records: Vec::new(),
     };
-    let info = RunInfo { command: vec![command.to_owned()], ..info.clone() };
+    let info = RunInfo { command: command.to_vec(), ..info.clone() };
     let page = html::render(&results, &info, &figures::inline(&results)?)?;
     // A section of its own has no number.
     Ok(page.replace("<span class=\"number\">0</span> ", "").replace(">0 advise<", ">advise<"))
@@ -70,7 +71,7 @@ fn figure(advice: &Advice) -> Option<Figure> {
     let verdicts = &advice.verdicts;
     let mut drawn: Vec<&Judged> = verdicts.judged.iter().filter(|it| !it.curve.is_empty()).collect();
     let place = |it: &Judged| {
-        let first = [verdicts.recommended, verdicts.runner_up, Some(super::candidates::Way::Inline)];
+        let first = [verdicts.recommended, verdicts.runner_up, Some(super::way::Way::Inline)];
         first.iter().position(|way| *way == Some(it.way)).unwrap_or(first.len())
     };
     drawn.sort_by(|a, b| {

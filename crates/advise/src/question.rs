@@ -1,12 +1,22 @@
 //! What is asked.
 
+use std::collections::BTreeMap;
+
+use pipeline::RunOptions;
+use pipeline::options::ProfileName;
+use record::command;
 use serde::Serialize;
+use suites::axes::AxisValue;
 
 use super::evidence::Size;
 
 /// Least number of requests that are simulated, and sent by `--verify`: without the first tenth, in which queues fill, more
 /// than 20,000 count.
 pub const LEAST_REQUESTS: usize = 22_500;
+/// Experiments that measure what the answer needs.
+pub const MEASURED: &[&str] = &["1"];
+/// Those that also measure what hand-over, front ends and servers cost.
+pub const MEASURED_SERVERS: &[&str] = &["1", "5"];
 /// The model that needs no naming.
 pub const BUILT_IN: &str = "built-in";
 
@@ -41,25 +51,23 @@ pub struct Gpu {
 }
 
 impl Question {
-    /// The command that measures what the answer needs: the asked size and its doubles, so that time can be fitted over messages and
-    /// over tokens.
-    pub fn measuring_command(&self) -> String {
-        self.command("1")
-    }
-
-    /// The command that also measures what hand-over, front ends and servers cost.
-    pub fn servers_command(&self) -> String {
-        self.command("1 5")
-    }
-
-    fn command(&self, experiments: &str) -> String {
+    /// The run that measures what the answer needs by these experiments: the asked size and its doubles, so that time can be fitted over
+    /// messages and over tokens.
+    pub fn measuring(&self, experiments: &[&str]) -> RunOptions {
         let Size { tokens, turns } = self.size;
-        let model = if self.model == BUILT_IN { String::new() } else { format!(" --model {}", self.model) };
-        format!(
-            "llmbench run preprocessing --quick --exp {experiments} --tokens {tokens},{} --turns {turns},{}{model}",
-            2 * tokens,
-            2 * turns
-        )
+        let doubled = |value: u32| vec![AxisValue::Number(value), AxisValue::Number(value.saturating_mul(2))];
+        RunOptions {
+            profile: Some(ProfileName::Quick),
+            experiments: experiments.iter().map(|id| (*id).to_owned()).collect(),
+            model: (self.model != BUILT_IN).then(|| self.model.clone()),
+            axes: BTreeMap::from([("tokens".to_owned(), doubled(tokens)), ("turns".to_owned(), doubled(turns))]),
+            ..RunOptions::suite("preprocessing")
+        }
+    }
+
+    /// The same as a command.
+    pub fn measuring_command(&self, experiments: &[&str]) -> String {
+        command::shell(self.measuring(experiments).command())
     }
 
     /// `500 requests/s of 2,000 tokens in 20 turns`

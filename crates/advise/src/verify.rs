@@ -22,10 +22,11 @@ use runner::subject::{Server, environment};
 use serde::Serialize;
 use serde_json::json;
 
-use super::candidates::{HTTP_CONNECTIONS, Way};
+use super::candidates::HTTP_CONNECTIONS;
 use super::judge::{self, Judged, P};
 use super::model::Model;
 use super::question::Question;
+use super::way::Way;
 use record::format;
 use workers::load::OPENING_GAP_NS;
 

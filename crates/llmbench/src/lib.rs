@@ -26,7 +26,8 @@
 pub mod cli;
 pub mod load;
 mod run;
+mod terminal;
 
-pub use cli::exit::{Exit, Failure};
+pub use pipeline::{Exit, Failure, RunOptions};
 pub use record::results;
 pub use run::{Finished, Run, serve_if_worker};

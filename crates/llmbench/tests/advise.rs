@@ -6,11 +6,12 @@ mod fixture;
 #[path = "cli/shell.rs"]
 mod shell;
 
-use advise::candidates::Way;
 use advise::evidence::Origin;
 use advise::judge::Remedy;
-use advise::model::{Model, StackName};
+use advise::model::Model;
 use advise::question::Gpu;
+use advise::way::StackName;
+use advise::way::Way;
 use advise::{Advice, Evidence, Question, Size, advise};
 use fixture::{Fixture, Law, Read};
 use record::results::{Estimate, Record, Status};

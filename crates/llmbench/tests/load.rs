@@ -314,6 +314,8 @@ fn the_key_is_sent_and_shown_nowhere() {
     command.args(SMALL).args(["--api-key-env", "MY_KEY", "--save-result"]).env("MY_KEY", "sk-very-secret");
     let output = command.output().unwrap();
     assert!(server.posts().iter().all(|post| post.head.contains("authorization: Bearer sk-very-secret")));
+    let said = String::from_utf8_lossy(&output.stderr).matches("the key in MY_KEY is sent to 127.0.0.1").count();
+    assert_eq!(said, 1, "{}", String::from_utf8_lossy(&output.stderr));
     let mut all = output.stdout;
     all.extend(output.stderr);
     for entry in
@@ -322,6 +324,31 @@ fn the_key_is_sent_and_shown_nowhere() {
         all.extend(std::fs::read(entry.path()).unwrap());
     }
     assert!(!String::from_utf8_lossy(&all).contains("very-secret"));
+}
+
+/// An address on another machine by its text: every address of 127.0.0.0/8 is this machine, but a name is not looked up to find out.
+#[test]
+fn a_key_does_not_leave_this_machine_in_plain_text_by_accident() {
+    let shell = Shell::new();
+    let asked = |more: &[&str], key: bool| {
+        let args = ["load", "--base-url", "http://nowhere.invalid:9", "--max-concurrency", "1", "--num-prompts", "2"];
+        let mut command = shell.command(&args);
+        if key {
+            command.env("OPENAI_API_KEY", "sk-very-secret");
+        }
+        let output = command.args(SMALL).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let refused = asked(&[], true);
+    assert!(refused.contains("OPENAI_API_KEY would go to http://nowhere.invalid:9 in plain text"), "{refused}");
+    assert!(refused.contains("--insecure-key") && !refused.contains("very-secret"), "{refused}");
+    // These come as far as looking for the server.
+    for (more, key) in [(&["--insecure-key"][..], true), (&["--api-key-env", "NONE"], true), (&[], false)] {
+        let said = asked(more, key);
+        assert!(said.contains("cannot connect") || said.contains("nowhere.invalid"), "{said}");
+        assert!(!said.contains("in plain text") && !said.contains("very-secret"), "{said}");
+    }
 }
 
 #[cfg(target_os = "linux")]

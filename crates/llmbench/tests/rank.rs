@@ -5,9 +5,8 @@ mod fixture;
 
 use assert_cmd::Command;
 use fixture::{World, cell_of};
-use llmbench::cli::exit::Exit;
-use llmbench::cli::outcome;
 use llmbench::cli::rank::{Question, Ranking, ranking};
+use pipeline::{Exit, results as outcome};
 use record::results::{ExperimentResult, Results, Status, Support};
 use suites::analysis;
 

@@ -91,6 +91,7 @@ fn analysed_but(
         binary_sha256: "ab12".repeat(16),
         started: "2026-11-24T03:57:45Z".into(),
         command: Vec::new(),
+        options: serde_json::Value::Null,
         plan_sha256: "1f0c9a7e".repeat(8),
         plan,
         loops: BTreeMap::new(),

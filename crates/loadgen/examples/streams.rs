@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let body = |number: usize| format!("{{\"prompt\":\"stream {number}\",\"max_tokens\":{tokens},\"stream\":true}}");
     let sessions: Vec<Session> = (0..streams).map(|number| Session::single(body(number).into_bytes())).collect();
     let options = Options { connections: streams, timeout_ns: 600_000_000_000, linger_ns: 0, offset: 0 };
-    let load = Load::Closed { concurrency: streams, extent: Extent::count(streams) };
+    let load = Load::Closed { concurrency: streams, extent: Extent::count(streams), stagger_ns: 0 };
     let before = process_cpu_s();
     let run = run(transport, &sessions, load, &options, &Control::default(), None)?;
     print(&run, process_cpu_s() - before, streams as f64 * 1e3 / step_ms);

@@ -56,8 +56,10 @@ pub enum Stop {
     Cap,
     /// Too many requests failed at the last point, which is left out of the plateau.
     Failing,
-    /// The generator was the limit at the last point, which is left out of the plateau: the capacity may be larger.
+    /// The generator was the limit at the last two points, which are left out of the plateau: the capacity may be larger.
     Generator,
+    /// Time was up while it still grew: the capacity may be larger.
+    Time,
 }
 
 /// What the search found.
@@ -75,20 +77,32 @@ pub struct Capacity {
 
 /// Measures at concurrency 1, 2, 4, … up to `most`, until the plateau.
 ///
+/// `measure` says None where there is no time left for another point.
+///
 /// # Errors
 /// That of `measure`, with the points until then lost.
-pub fn search<E>(most: usize, mut measure: impl FnMut(usize) -> Result<Point, E>) -> Result<Capacity, E> {
+pub fn search<E>(most: usize, mut measure: impl FnMut(usize) -> Result<Option<Point>, E>) -> Result<Capacity, E> {
     let mut points: Vec<Point> = Vec::new();
-    let (mut concurrency, mut flat, mut best) = (1, 0, 0.0_f64);
+    let (mut concurrency, mut flat, mut best, mut late) = (1, 0, 0.0_f64, false);
     let stop = loop {
-        let point = measure(concurrency)?;
+        let Some(point) = measure(concurrency)? else { break Stop::Time };
         points.push(point);
         if point.failed > MOST_FAILED {
             break Stop::Failing;
         }
+        // One point at which the client was late may be the machine's moment; the next one tells. It is left out.
         if !point.valid {
-            break Stop::Generator;
+            if late {
+                break Stop::Generator;
+            }
+            late = true;
+            if concurrency >= most {
+                break Stop::Cap;
+            }
+            concurrency = (concurrency * 2).min(most);
+            continue;
         }
+        late = false;
         // Against the best so far: what only makes up for a bad point is no gain.
         let gained = point.throughput >= best * (1.0 + LEAST_GAIN);
         best = best.max(point.throughput);
@@ -121,7 +135,12 @@ mod tests {
 
     fn found(most: usize, throughput: impl Fn(usize) -> f64) -> Capacity {
         let point = |concurrency| {
-            Ok::<_, Infallible>(Point { concurrency, throughput: throughput(concurrency), failed: 0.0, valid: true })
+            Ok::<_, Infallible>(Some(Point {
+                concurrency,
+                throughput: throughput(concurrency),
+                failed: 0.0,
+                valid: true,
+            }))
         };
         search(most, point).unwrap()
     }
@@ -164,23 +183,33 @@ mod tests {
         assert_eq!((visited(&growing), growing.stop, growing.plateau), (vec![1, 2, 4, 8, 12], Stop::Cap, Some(12.0)));
         let ending = |failed: f64, valid: bool| {
             search(64, |concurrency| {
-                let last = concurrency == 4;
+                let last = concurrency >= 4;
                 let failed = if last { failed } else { 0.0 };
-                Ok::<_, Infallible>(Point {
+                Ok::<_, Infallible>(Some(Point {
                     concurrency,
                     throughput: concurrency as f64,
                     failed,
                     valid: valid || !last,
-                })
+                }))
             })
             .unwrap()
         };
         assert_eq!((ending(0.5, true).stop, ending(0.5, true).plateau), (Stop::Failing, Some(2.0)));
         assert_eq!((ending(0.0, false).stop, ending(0.0, false).knee), (Stop::Generator, Some(2)));
+        let late_once = search(8, |concurrency| {
+            let valid = concurrency != 1;
+            Ok::<_, Infallible>(Some(Point { concurrency, throughput: concurrency as f64, failed: 0.0, valid }))
+        });
+        assert_eq!(late_once.map(|found| (found.stop, found.plateau)), Ok((Stop::Cap, Some(8.0))));
+        let slow = search(64, |concurrency| {
+            let point = Point { concurrency, throughput: concurrency as f64, failed: 0.0, valid: true };
+            Ok::<_, Infallible>((concurrency <= 4).then_some(point))
+        });
+        assert_eq!(slow.map(|found| (found.stop, found.plateau)), Ok((Stop::Time, Some(4.0))));
         let dead = search(8, |concurrency| {
-            Ok::<_, Infallible>(Point { concurrency, throughput: 0.0, failed: 1.0, valid: false })
+            Ok::<_, Infallible>(Some(Point { concurrency, throughput: 0.0, failed: 1.0, valid: false }))
         });
         assert_eq!(dead.unwrap().plateau, None);
-        assert_eq!(search(8, |_| Err::<Point, _>("no server")), Err("no server"));
+        assert_eq!(search(8, |_| Err::<Option<Point>, _>("no server")), Err("no server"));
     }
 }

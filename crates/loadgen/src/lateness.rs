@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::{Mode, Run};
 use crate::outcome::Record;
 
-/// Lateness at p99 above which an open loop is invalid, ns; or this share of the median latency, if that is more.
+/// Lateness at p99 above which a run is invalid, ns; or this share of the median latency, if that is more.
 pub const LATE_NS: u64 = 1_000_000;
 pub const LATE_SHARE: f64 = 0.01;
 
@@ -59,6 +59,19 @@ impl Lateness {
     }
 }
 
+impl Lateness {
+    /// What is wrong with it where a limit holds. Requests of both loops have a time at which they are due, and the wait for a client that is
+    /// late is in their latencies: in an open loop since the arrival, in a closed one since the answer before it. The timer has a say in open loops
+    /// only: a closed one sleeps until a due time at its start alone, and what came of that is in the lateness.
+    pub(crate) fn reasons(&self, mode: Mode, limit_ns: u64) -> impl Iterator<Item = Reason> + use<> {
+        let (own, timer) = (self.own.p99_ns, self.timer.p99_ns);
+        let late = (own > limit_ns).then_some(Reason::Late { p99_ns: own, limit_ns });
+        let is_open = matches!(mode, Mode::Open { .. });
+        let timer_late = (is_open && timer > limit_ns).then_some(Reason::TimerLate { p99_ns: timer, limit_ns });
+        late.into_iter().chain(timer_late)
+    }
+}
+
 fn own_lateness(record: &Record) -> u64 {
     let left = if record.held_back { record.began_ns } else { record.sent_ns };
     left.saturating_sub(record.released_ns)
@@ -68,7 +81,7 @@ fn own_lateness(record: &Record) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Requests left late (open loop).
+    /// Requests left late.
     Late { p99_ns: u64, limit_ns: u64 },
     /// The generator's thread used nearly all of a core: `share` of it.
     Saturated { share: f64 },
@@ -108,16 +121,8 @@ impl Verdict {
     /// Judges a run. `median_latency_ns` from the scheduled arrival sets the scale of lateness.
     pub fn of(run: &Run, lateness: &Lateness, median_latency_ns: Option<u64>) -> Self {
         let mut reasons = Vec::new();
-        if let Mode::Open { .. } = run.mode {
-            let share = median_latency_ns.map_or(0, |median| (median as f64 * LATE_SHARE) as u64);
-            let limit_ns = share.max(LATE_NS);
-            if lateness.own.p99_ns > limit_ns {
-                reasons.push(Reason::Late { p99_ns: lateness.own.p99_ns, limit_ns });
-            }
-            if lateness.timer.p99_ns > limit_ns {
-                reasons.push(Reason::TimerLate { p99_ns: lateness.timer.p99_ns, limit_ns });
-            }
-        }
+        let share = median_latency_ns.map_or(0, |median| (median as f64 * LATE_SHARE) as u64);
+        reasons.extend(lateness.reasons(run.mode, share.max(LATE_NS)));
         if run.usage.share() > SATURATED {
             reasons.push(Reason::Saturated { share: run.usage.share() });
         }
@@ -158,7 +163,7 @@ impl std::fmt::Display for Reason {
         match *self {
             Self::Late { p99_ns, limit_ns } => write!(
                 f,
-                "requests left {:.2} ms late at p99, over {:.2} ms: lower the rate or free a core",
+                "requests left {:.2} ms late at p99, over {:.2} ms: lower the load or free a core",
                 ms(p99_ns),
                 ms(limit_ns)
             ),

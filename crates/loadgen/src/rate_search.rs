@@ -13,9 +13,9 @@ pub enum Step {
 pub enum Found {
     /// The level holds at `holds` and not at `fails`, which are as near as was asked for.
     Between { holds: f64, fails: f64 },
-    /// It holds at the highest rate that may be tried.
+    /// It holds at this rate: the highest that may be tried, or that was when the search had to end.
     AtLeast(f64),
-    /// It does not hold at the lowest.
+    /// It does not hold at this rate: the lowest that may be tried, or that was.
     Below(f64),
 }
 
@@ -95,6 +95,16 @@ impl Search {
         *side = Some(rate);
     }
 
+    /// What is known after the tries until now, of a search that has to end; None before the first.
+    pub fn so_far(&self) -> Option<Found> {
+        match (self.holds, self.fails) {
+            (Some(holds), Some(fails)) => Some(Found::Between { holds, fails }),
+            (Some(holds), None) => Some(Found::AtLeast(holds)),
+            (None, Some(fails)) => Some(Found::Below(fails)),
+            (None, None) => None,
+        }
+    }
+
     /// All that was tried, in order.
     pub fn tried(&self) -> &[(f64, bool)] {
         &self.tried
@@ -139,6 +149,16 @@ mod tests {
         assert!(Search::new(Bounds { start: 2000.0, ..BOUNDS }).is_err());
         assert!(Search::new(Bounds { resolution: 0.0, ..BOUNDS }).is_err());
         assert!(Search::new(Bounds { lowest: 0.0, ..BOUNDS }).is_err());
+    }
+
+    #[test]
+    fn a_search_that_has_to_end_says_what_it_knows() {
+        let mut search = Search::new(BOUNDS).unwrap();
+        assert_eq!(search.so_far(), None);
+        search.report(4.0, false);
+        assert_eq!((search.so_far(), search.step()), (Some(Found::Below(4.0)), Step::Try(2.0)));
+        search.report(2.0, true);
+        assert_eq!(search.so_far(), Some(Found::Between { holds: 2.0, fails: 4.0 }));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn transport(target: &Target) -> Sockets {
 }
 
 fn closed(server: &Server, concurrency: usize, count: usize) -> Run {
-    let load = Load::Closed { concurrency, extent: Extent::count(count) };
+    let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     run(transport(&server.target()), &sessions(), load, &options(concurrency), &Control::default(), None).unwrap()
 }
 
@@ -110,7 +110,7 @@ fn large_requests_wait_for_small_windows() {
     let server = Server::start(Setup { window: 1_000, ..Setup::default() }, |_| Act::Whole);
     let body = vec![b' '; 300_000];
     let sessions = [Session::single(body)];
-    let load = Load::Closed { concurrency: 4, extent: Extent::count(12) };
+    let load = Load::Closed { concurrency: 4, extent: Extent::count(12), stagger_ns: 0 };
     let run = run(transport(&server.target()), &sessions, load, &options(4), &Control::default(), None).unwrap();
     assert_eq!((run.records.len(), run.errors.total()), (12, 0), "{:?}", run.errors);
     assert!(server.asked.lock().unwrap().iter().all(|(_, length)| *length == 300_000));

@@ -15,7 +15,7 @@ use model::{Act, HEAD, Model, chunk, options, sessions, token};
 const MS: u64 = 1_000_000;
 
 fn closed(model: &Model, concurrency: usize, count: usize) -> Run {
-    let load = Load::Closed { concurrency, extent: Extent::count(count) };
+    let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     let run = run(model.transport(), &sessions(), load, &options(concurrency), &Control::default(), None).unwrap();
     // Whatever happens: one record a request, each with an end, and an error for each that failed.
     assert!(run.records.iter().all(|record| record.outcome != Outcome::Pending && record.done_ns > 0));
@@ -35,7 +35,7 @@ fn stamps_follow_the_server() {
     let model = Model::start(|_| Act::Stream { tokens: 5, first_ms: 30, gap_ms: 10 });
     let folder = tempfile::tempdir().unwrap();
     let samples = folder.path().join("samples");
-    let load = Load::Closed { concurrency: 3, extent: Extent::count(12) };
+    let load = Load::Closed { concurrency: 3, extent: Extent::count(12), stagger_ns: 0 };
     let spool = Some(Spool::create(&samples).unwrap());
     let run = run(model.transport(), &sessions(), load, &options(3), &Control::default(), spool).unwrap();
     assert_eq!((run.records.len(), run.errors.total(), run.most_in_flight), (12, 0, 3));
@@ -102,11 +102,28 @@ fn a_cap_holds_requests_and_counts_their_wait() {
 }
 
 #[test]
+fn users_of_a_closed_loop_begin_one_after_another() {
+    let model = Model::start(|_| Act::Stream { tokens: 2, first_ms: 60, gap_ms: 1 });
+    let load = Load::Closed { concurrency: 6, extent: Extent::count(24), stagger_ns: 60 * MS };
+    let run = run(model.transport(), &sessions(), load, &options(6), &Control::default(), None).unwrap();
+    assert_eq!((run.records.len(), run.errors.total(), run.most_in_flight), (24, 0, 6));
+    let mut first: Vec<u64> =
+        run.records.iter().filter(|record| record.session < 6).map(|record| record.scheduled_ns).collect();
+    first.sort_unstable();
+    assert!(first.iter().zip(0..).all(|(&at, user)| at == run.start_ns + user * 10 * MS), "{first:?}");
+    assert!(run.records.iter().all(|record| record.sent_ns >= record.scheduled_ns), "nobody begins before it is due");
+}
+
+#[test]
 fn turns_wait_for_their_answers_and_their_user() {
     let model = Model::start(|_| Act::Stream { tokens: 2, first_ms: 1, gap_ms: 1 });
-    let turn = |number: u32| Turn { body: format!("{{\"turn\":{number}}}").into_bytes().into(), think_ns: 20 * MS };
+    let turn = |number: u32| Turn {
+        body: format!("{{\"turn\":{number}}}").into_bytes().into(),
+        think_ns: 20 * MS,
+        mark: None,
+    };
     let sessions = vec![Session { turns: (0..3).map(turn).collect() }];
-    let load = Load::Closed { concurrency: 2, extent: Extent::count(4) };
+    let load = Load::Closed { concurrency: 2, extent: Extent::count(4), stagger_ns: 0 };
     let run = run(model.transport(), &sessions, load, &options(2), &Control::default(), None).unwrap();
     assert_eq!((run.records.len(), run.errors.total()), (12, 0));
     for session in 0..4 {
@@ -116,7 +133,7 @@ fn turns_wait_for_their_answers_and_their_user() {
     }
     // A failed turn ends its session.
     let model = Model::start(|number| if number == 1 { Act::Cut { tokens: 1 } } else { Act::Bare { tokens: 2 } });
-    let load = Load::Closed { concurrency: 1, extent: Extent::count(2) };
+    let load = Load::Closed { concurrency: 1, extent: Extent::count(2), stagger_ns: 0 };
     let run =
         loadgen::serving::run(model.transport(), &sessions, load, &options(1), &Control::default(), None).unwrap();
     let turns: Vec<(u32, u16)> = run.records.iter().map(|record| (record.session, record.turn)).collect();
@@ -126,9 +143,9 @@ fn turns_wait_for_their_answers_and_their_user() {
 #[test]
 fn a_server_that_closes_what_it_said_to_keep_loses_no_request() {
     let model = Model::start(|_| Act::Liar { tokens: 2 });
-    let turn = Turn { body: b"{}".to_vec().into(), think_ns: 10 * MS };
+    let turn = Turn { body: b"{}".to_vec().into(), think_ns: 10 * MS, mark: None };
     let sessions = vec![Session { turns: vec![turn; 10] }];
-    let load = Load::Closed { concurrency: 1, extent: Extent::count(1) };
+    let load = Load::Closed { concurrency: 1, extent: Extent::count(1), stagger_ns: 0 };
     let run = run(model.transport(), &sessions, load, &options(1), &Control::default(), None).unwrap();
     assert_eq!((run.records.len(), run.errors.total()), (10, 0), "{:?}", run.errors);
     assert_eq!((run.opened_late.connect_ns.len(), model.asked.lock().unwrap().len()), (9, 10));
@@ -183,7 +200,7 @@ fn endless_and_silent_servers_run_into_the_limit() {
     for act in [Act::Endless, Act::Silence] {
         let is_endless = matches!(act, Act::Endless);
         let model = Model::start(move |_| act.clone());
-        let load = Load::Closed { concurrency: 2, extent: Extent::count(4) };
+        let load = Load::Closed { concurrency: 2, extent: Extent::count(4), stagger_ns: 0 };
         let limits = loadgen::driver::Options { timeout_ns: 100 * MS, ..options(2) };
         let run = run(model.transport(), &sessions(), load, &limits, &Control::default(), None).unwrap();
         assert_eq!((run.records.len(), run.errors.count(ErrorClass::Timeout)), (4, 4), "{:?}", run.errors);
@@ -218,7 +235,7 @@ fn a_closed_loop_gives_up_a_server_that_is_gone() {
     let target: loadgen::serving::target::Target = format!("http://127.0.0.1:{port}").parse().unwrap();
     let protocol = loadgen::transport::Protocol::post(&target, "/v1/completions", None);
     let transport = loadgen::transport::Sockets::to_server(&target, protocol, 1_000_000_000).unwrap();
-    let load = Load::Closed { concurrency: 3, extent: Extent::duration(60_000 * MS) };
+    let load = Load::Closed { concurrency: 3, extent: Extent::duration(60_000 * MS), stagger_ns: 0 };
     let run = run(transport, &sessions(), load, &options(0), &Control::default(), None).unwrap();
     assert!(run.ended_early);
     assert_eq!((run.records.len(), run.errors.count(ErrorClass::Connect)), (3, 3));

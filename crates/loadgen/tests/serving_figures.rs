@@ -20,7 +20,7 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 
 fn closed(model: &Model, concurrency: usize, count: usize) -> Run {
-    let load = Load::Closed { concurrency, extent: Extent::count(count) };
+    let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     run(model.transport(), &sessions(), load, &options(concurrency), &Control::default(), None).unwrap()
 }
 
@@ -61,6 +61,27 @@ fn a_client_that_cannot_keep_up_says_so() {
     let late = lateness(&run);
     let reasons = judge(&run, &late, Some(1e6), None).reasons;
     assert!(reasons.iter().any(|reason| matches!(reason, Reason::Late { .. })), "{reasons:?}");
+}
+
+/// A client that is late makes its users wait, whichever loop they are in. The records are those of a real run, moved by hand.
+#[test]
+fn a_closed_loop_that_leaves_late_is_no_measurement() {
+    let mut run = closed(&Model::start(|_| Act::Stream { tokens: 2, first_ms: 1, gap_ms: 1 }), 2, 40);
+    let leave = |run: &mut Run, late_ns: u64, count: usize| {
+        for (index, record) in run.records.iter_mut().enumerate() {
+            record.began_ns = record.released_ns + if index < count { late_ns } else { 20_000 };
+            (record.sent_ns, record.held_back) = (record.began_ns, false);
+        }
+    };
+    let late = |run: &Run, median_ns: f64| {
+        let reasons = judge(run, &lateness(run), Some(median_ns), None).reasons;
+        reasons.into_iter().any(|reason| matches!(reason, Reason::Late { p99_ns, .. } if p99_ns == 4_400_000))
+    };
+    leave(&mut run, 4_400_000, 2);
+    assert!(late(&run, 51.7e6), "4.4 ms at p99 of a median of 51.7 ms");
+    assert!(!late(&run, 600e6), "less than 1% of the median does no harm");
+    leave(&mut run, 4_400_000, 0);
+    assert!(!late(&run, 51.7e6));
 }
 
 #[test]

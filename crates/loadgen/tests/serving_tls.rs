@@ -121,7 +121,7 @@ fn a_unix_socket_is_a_server_too() {
         }
     });
     let target: Target = format!("unix:{}", path.display()).parse().unwrap();
-    let load = Load::Closed { concurrency: 2, extent: Extent::count(6) };
+    let load = Load::Closed { concurrency: 2, extent: Extent::count(6), stagger_ns: 0 };
     let run = run(transport(&target).unwrap(), &sessions(), load, &options(2), &Control::default(), None).unwrap();
     assert_eq!((run.records.len(), run.errors.total()), (6, 0), "{:?}", run.errors);
 }

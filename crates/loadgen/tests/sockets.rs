@@ -171,7 +171,7 @@ fn capacity_of_a_server_with_four_at_once() {
         let extent = Extent::duration(300 * MS);
         let run =
             run_closed(server.transport(), &payloads(), concurrency, extent, &options, &Control::default()).unwrap();
-        Ok::<_, ()>(Point::of(&run, Window::within(&run, 50 * MS, 0).unwrap()))
+        Ok::<_, ()>(Some(Point::of(&run, Window::within(&run, 50 * MS, 0).unwrap())))
     };
     let capacity = search(64, measure).unwrap();
     // On a busy machine a late point may still gain.

@@ -6,7 +6,7 @@ mod poller;
 mod queue;
 mod waker;
 
-pub use poller::{Poller, Ready};
+pub use poller::{AT_ONCE, Poller, Ready};
 pub use queue::JobQueue;
 pub use waker::Waker;
 

@@ -19,6 +19,9 @@ pub struct Ready {
     pub writable: bool,
 }
 
+/// Most sockets that one wait reports, where the system asks for a limit: after so many there may be more.
+pub const AT_ONCE: usize = 128;
+
 #[cfg(target_os = "linux")]
 pub use self::epoll::Poller;
 #[cfg(not(target_os = "linux"))]
@@ -26,7 +29,7 @@ pub use self::portable::Poller;
 
 #[cfg(target_os = "linux")]
 mod epoll {
-    use super::{AsFd, BorrowedFd, Ready, io};
+    use super::{AT_ONCE, AsFd, BorrowedFd, Ready, io};
     use std::mem::MaybeUninit;
     use std::os::fd::OwnedFd;
 
@@ -37,9 +40,6 @@ mod epoll {
 
     /// The token of the timer; no socket has it.
     const TIMER: u64 = u64::MAX;
-
-    /// Most sockets that one call reports.
-    const AT_ONCE: usize = 128;
 
     pub struct Poller {
         epoll: OwnedFd,

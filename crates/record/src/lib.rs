@@ -3,6 +3,7 @@
 //! [`plan`] says what will be measured, [`protocol`] how a subject is told and answers, [`samples`] what came back, [`folder`] where
 //! it all lies, [`measurements`] what the samples say of each cell, and [`results`] the rows and findings that were computed from them.
 
+pub mod command;
 pub mod folder;
 pub mod format;
 pub mod hash;

@@ -36,7 +36,7 @@ pub struct RunData {
 /// What was measured of a cell.
 #[derive(Debug, Clone, Default)]
 pub struct CellData {
-    /// `Ok` while nothing else was said; `Skipped` when there is neither a verdict nor a block.
+    /// What was said of the cell as a whole; see [`CellData::status`].
     pub status: Option<Status>,
     /// Why the status is not `ok`: the error, the reason with its remedy, or where the output differs.
     pub message: Option<String>,
@@ -52,7 +52,12 @@ pub struct CellData {
     pub reading_names: Vec<String>,
     /// Blocks by run.
     pub runs: BTreeMap<u32, Vec<BlockData>>,
+    /// Complete runs in which the cell failed: an error or a time limit, with its message. What befell one run says nothing of the others.
+    pub failed: BTreeMap<u32, (Status, String)>,
 }
+
+/// Name of the reading by which a worker says that its own figures must not be used (0) or may be (1).
+pub const VALID: &str = "valid";
 
 /// One block.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,12 +82,53 @@ pub struct BlockData {
 }
 
 impl CellData {
-    /// The status, where absence of a verdict means `ok` if something was measured and `skipped` if not.
+    /// What was said of the cell as a whole. Without that: `ok` where a run has values that may be used, `invalid` where all that have
+    /// values were called so, else what befell the last run that failed, else `skipped`.
     pub fn status(&self) -> Status {
-        self.status.unwrap_or(if self.runs.is_empty() { Status::Skipped } else { Status::Ok })
+        let measured = || match (self.runs.keys().any(|run| self.is_usable(*run)), self.is_invalid_everywhere()) {
+            (true, _) => Status::Ok,
+            (false, true) => Status::Invalid,
+            (false, false) => self.failed.values().next_back().map_or(Status::Skipped, |(status, _)| *status),
+        };
+        self.status.unwrap_or_else(measured)
     }
 
-    /// Run to the mean of the cell's blocks, ns a call: the value that inference is about.
+    /// The message of [`CellData::status`].
+    pub fn message(&self) -> Option<&str> {
+        let of_run = || self.failed.values().next_back().map(|(_, message)| message.as_str());
+        self.message.as_deref().or_else(|| of_run().filter(|_| !matches!(self.status(), Status::Ok | Status::Invalid)))
+    }
+
+    /// The runs with blocks of which the worker said that they must not be used.
+    pub fn invalid_runs(&self) -> Vec<u32> {
+        self.runs.keys().copied().filter(|run| self.is_invalid(*run)).collect()
+    }
+
+    /// Whether every run that has blocks and did not fail is invalid, and there is one.
+    pub fn is_invalid_everywhere(&self) -> bool {
+        let mut whole = self.runs.keys().filter(|run| !self.failed.contains_key(run)).peekable();
+        whole.peek().is_some() && whole.all(|run| self.is_invalid(*run))
+    }
+
+    fn is_invalid(&self, run: u32) -> bool {
+        let Some(at) = self.reading_names.iter().position(|name| name == VALID) else { return false };
+        let blocks = self.runs.get(&run).map_or(&[] as &[BlockData], Vec::as_slice);
+        blocks.iter().any(|block| block.readings.get(at).is_some_and(|valid| *valid < 1.0))
+    }
+
+    fn is_usable(&self, run: u32) -> bool {
+        !self.failed.contains_key(&run) && !self.is_invalid(run)
+    }
+
+    /// The runs that figures are made of, with their blocks: those that neither failed nor are invalid. Where none is valid those that
+    /// did not fail, so that what was seen is shown with its status.
+    fn counted(&self) -> impl Iterator<Item = (u32, &Vec<BlockData>)> {
+        let all = self.is_invalid_everywhere();
+        let counts = move |run: u32| if all { !self.failed.contains_key(&run) } else { self.is_usable(run) };
+        self.runs.iter().map(|(run, blocks)| (*run, blocks)).filter(move |(run, _)| counts(*run))
+    }
+
+    /// Run to the mean of the cell's blocks, ns a call: the value that inference is about. Of the runs that count, as all values.
     pub fn run_values(&self) -> BTreeMap<u32, f64> {
         self.mean_of(|block| Some(block.ns_per_call))
     }
@@ -103,23 +149,32 @@ impl CellData {
         }
     }
 
+    /// The same over every run that did not fail, invalid ones too: what they tell of why they are.
+    pub fn readings_of_all(&self, reading: &str) -> BTreeMap<u32, f64> {
+        let Some(i) = self.reading_names.iter().position(|name| name == reading) else { return BTreeMap::new() };
+        let value = |block: &BlockData| block.readings.get(i).copied().filter(|value| !value.is_nan());
+        let whole = self.runs.iter().filter(|(run, _)| !self.failed.contains_key(run));
+        whole.filter_map(|(run, blocks)| Some((*run, mean(blocks.iter().filter_map(value))?))).collect()
+    }
+
     /// Garbage collections in all blocks.
     pub fn gc(&self) -> u64 {
         self.runs.values().flatten().map(|block| block.gc).sum()
     }
 
-    /// Samples in all blocks.
+    /// Samples in the blocks of the runs that count.
     pub fn samples(&self) -> u64 {
-        self.runs.values().flatten().map(|block| u64::from(block.samples)).sum()
+        self.counted().flat_map(|(_, blocks)| blocks).map(|block| u64::from(block.samples)).sum()
     }
 
     fn mean_of(&self, value: impl Fn(&BlockData) -> Option<f64>) -> BTreeMap<u32, f64> {
-        let mean = |blocks: &Vec<BlockData>| {
-            let values: Vec<f64> = blocks.iter().filter_map(&value).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        self.runs.iter().filter_map(|(&run, blocks)| Some((run, mean(blocks)?))).collect()
+        self.counted().filter_map(|(run, blocks)| Some((run, mean(blocks.iter().filter_map(&value))?))).collect()
     }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, n) = values.fold((0.0, 0_u32), |(sum, n), value| (sum + value, n + 1));
+    (n > 0).then(|| sum / f64::from(n))
 }
 
 impl Measurements {
@@ -134,6 +189,22 @@ impl Measurements {
         let path = folder.samples_path();
         read_events(&path, &mut |event, place| reader.take(event, place))?;
         Ok(Self { cells: reader.cells, runs: reader.runs, calibration_ns: reader.calibration_ns, samples: path })
+    }
+
+    /// Of events that stand in no file: there are no raw samples to hand over. The cells are those of the plan.
+    ///
+    /// # Errors
+    /// A sentence for an event that does not belong where it stands.
+    pub fn of_events(
+        cells: impl IntoIterator<Item = String>,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<Self, String> {
+        let mut reader = Reader::new(cells.into_iter().collect());
+        for event in events {
+            reader.take(event, Place { line: 0, start: 0, end: 0 })?;
+        }
+        let samples = PathBuf::new();
+        Ok(Self { cells: reader.cells, runs: reader.runs, calibration_ns: reader.calibration_ns, samples })
     }
 
     pub fn cell(&self, cell: &str) -> Option<&CellData> {
@@ -167,9 +238,9 @@ impl Measurements {
         let values = |blocks: &[BlockData]| -> Vec<rounds::Block> {
             blocks.iter().map(|block| (block.block, block.ns_per_call)).collect()
         };
-        a.runs
-            .iter()
-            .filter_map(|(&run, blocks)| Some((run, rounds::ratio(&values(blocks), &values(b.runs.get(&run)?))?)))
+        let b: BTreeMap<u32, &Vec<BlockData>> = b.counted().collect();
+        a.counted()
+            .filter_map(|(run, blocks)| Some((run, rounds::ratio(&values(blocks), &values(b.get(&run)?))?)))
             .collect()
     }
 
@@ -179,7 +250,7 @@ impl Measurements {
     /// # Errors
     /// When the file cannot be read.
     pub fn each_sample(&self, cell: &str, take: &mut dyn FnMut(u32, Sample)) -> Result<(), SamplesError> {
-        for (&run, blocks) in self.cell(cell).map(|c| &c.runs).into_iter().flatten() {
+        for (run, blocks) in self.cell(cell).into_iter().flat_map(CellData::counted) {
             // Blocks are kept in the order in which they were made.
             for block in blocks {
                 for (of_run, sample) in read_samples(&self.samples, block.start, block.end)? {
@@ -237,12 +308,14 @@ struct Reader {
     /// The run under way and its blocks so far, by cell.
     run: Option<u32>,
     pending: BTreeMap<String, Vec<Sums>>,
+    failed: BTreeMap<String, (Status, String)>,
 }
 
 impl Reader {
     fn new(known: BTreeSet<String>) -> Self {
         let cells = known.iter().map(|id| (id.clone(), CellData::default())).collect();
-        Self { cells, runs: BTreeMap::new(), calibration_ns: 0, known, run: None, pending: BTreeMap::new() }
+        let (pending, failed) = (BTreeMap::new(), BTreeMap::new());
+        Self { cells, runs: BTreeMap::new(), calibration_ns: 0, known, run: None, pending, failed }
     }
 
     fn take(&mut self, event: Event, place: Place) -> Result<(), String> {
@@ -250,7 +323,11 @@ impl Reader {
             Event::CalibrationStart => {
                 self.calibration_ns = 0;
                 for cell in self.cells.values_mut() {
-                    *cell = CellData { runs: std::mem::take(&mut cell.runs), ..CellData::default() };
+                    *cell = CellData {
+                        runs: std::mem::take(&mut cell.runs),
+                        failed: std::mem::take(&mut cell.failed),
+                        ..CellData::default()
+                    };
                 }
             }
             Event::Calibration { cell_id, loops, ns_per_call, hashes } => {
@@ -260,6 +337,13 @@ impl Reader {
                 cell.hashes = hashes;
             }
             Event::CalibrationComplete { wall_ns } => self.calibration_ns = wall_ns,
+            // What befell one run is of that run, and of it only if it was completed.
+            Event::Cell { cell_id, run: Some(run), status: status @ (Status::Error | Status::Timeout), message } => {
+                self.cell(&cell_id)?;
+                if self.run == Some(run) {
+                    self.failed.insert(cell_id, (status, message));
+                }
+            }
             Event::Cell { cell_id, status, message, .. } => {
                 let cell = self.cell(&cell_id)?;
                 cell.status = Some(status);
@@ -268,6 +352,7 @@ impl Reader {
             Event::RunStart { run } => {
                 self.run = Some(run);
                 self.pending.clear();
+                self.failed.clear();
             }
             Event::Sample { run, sample } => {
                 if self.run != Some(run) {
@@ -284,6 +369,9 @@ impl Reader {
                 for (id, blocks) in std::mem::take(&mut self.pending) {
                     let blocks = blocks.into_iter().map(Sums::finish).collect();
                     self.cell(&id)?.runs.insert(run, blocks);
+                }
+                for (id, failed) in std::mem::take(&mut self.failed) {
+                    self.cell(&id)?.failed.insert(run, failed);
                 }
             }
         }
@@ -395,4 +483,82 @@ pub fn sound(sample: &Sample) -> Result<(), String> {
         return Err(format!("a sample whose {name} is {value} is no measurement"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(run: u32, time_ns: u64, valid: f64) -> Event {
+        let readings = BTreeMap::from([(VALID.to_owned(), valid), ("ttft".to_owned(), time_ns as f64)]);
+        let sample = Sample {
+            cell_id: "a".to_owned(),
+            start_ns: 1,
+            end_ns: 1 + time_ns,
+            calls: 1,
+            readings,
+            ..Sample::default()
+        };
+        Event::Sample { run, sample }
+    }
+
+    fn failed(run: Option<u32>, status: Status) -> Event {
+        Event::Cell { cell_id: "a".to_owned(), run, status, message: "240 s are over".to_owned() }
+    }
+
+    fn read(runs: Vec<Vec<Event>>) -> CellData {
+        let mut events = Vec::new();
+        for (run, of_run) in (0..).zip(runs) {
+            events.push(Event::RunStart { run });
+            events.extend(of_run);
+            events.push(Event::RunComplete { run, wall_ns: 10, busy_ns: 9 });
+        }
+        Measurements::of_events(["a".to_owned()], events).unwrap().cells.remove("a").unwrap()
+    }
+
+    #[test]
+    fn one_invalid_or_failed_run_leaves_the_others() {
+        let cell = read(vec![
+            vec![sample(0, 100, 1.0)],
+            vec![sample(1, 900, 0.0)],
+            vec![sample(2, 110, 1.0), failed(Some(2), Status::Timeout)],
+            vec![failed(Some(3), Status::Error)],
+            vec![sample(4, 120, 1.0)],
+        ]);
+        assert_eq!((cell.status(), cell.message()), (Status::Ok, None));
+        assert_eq!(cell.reading_values("ttft"), BTreeMap::from([(0, 100.0), (4, 120.0)]));
+        assert_eq!(cell.run_values().len(), 2);
+        assert_eq!((cell.invalid_runs(), cell.failed.len(), cell.samples()), (vec![1], 2, 2));
+        assert_eq!(cell.readings_of_all("ttft").len(), 3);
+    }
+
+    #[test]
+    fn a_cell_without_a_valid_run_shows_what_was_seen_and_says_that_it_is_invalid() {
+        let cell = read(vec![vec![sample(0, 100, 0.0)], vec![sample(1, 900, 0.0)]]);
+        assert_eq!(cell.status(), Status::Invalid);
+        assert_eq!(cell.reading_values("ttft").len(), 2);
+    }
+
+    #[test]
+    fn a_cell_that_failed_in_every_run_has_failed() {
+        let cell = read(vec![vec![failed(Some(0), Status::Error)], vec![failed(Some(1), Status::Timeout)]]);
+        assert_eq!((cell.status(), cell.message()), (Status::Timeout, Some("240 s are over")));
+        // A verdict on the cell as a whole stands over all runs.
+        let cell = read(vec![vec![sample(0, 100, 1.0)], vec![failed(None, Status::Error)]]);
+        assert_eq!((cell.status(), cell.message()), (Status::Error, Some("240 s are over")));
+    }
+
+    #[test]
+    fn what_befell_a_run_that_was_made_again_is_forgotten() {
+        let events = [
+            Event::RunStart { run: 0 },
+            failed(Some(0), Status::Error),
+            Event::RunStart { run: 0 },
+            sample(0, 100, 1.0),
+            Event::RunComplete { run: 0, wall_ns: 10, busy_ns: 9 },
+        ];
+        let measurements = Measurements::of_events(["a".to_owned()], events).unwrap();
+        assert_eq!(measurements.status("a"), Status::Ok);
+        assert!(measurements.cells["a"].failed.is_empty());
+    }
 }

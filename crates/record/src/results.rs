@@ -260,6 +260,9 @@ pub struct RunInfo {
     pub started: String,
     /// The command line, secrets left out.
     pub command: Vec<String>,
+    /// What was asked for, as whoever made the run keeps it, so that it can be gone on with; null in folders that have none.
+    #[serde(default)]
+    pub options: serde_json::Value,
     pub plan_sha256: String,
     pub plan: crate::plan::Plan,
     /// Loops of a block by cell, from the calibration.

@@ -3,6 +3,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
+use record::command;
 use record::results::{CellValue, ExperimentResult, FactVerdict, Finding, Results, RunInfo, Status, Support, Table};
 use serde::Serialize;
 
@@ -37,7 +38,7 @@ pub fn render(results: &Results, run: &RunInfo, figures: &[InlineFigure<'_>]) ->
         facts => entries(&overview::all_facts(run)),
         warnings => run.warnings.iter().map(|w| text::one_line(w)).collect::<Vec<_>>(),
         sections => Serde(sections),
-        command => text::lines(&run.command.join(" ")),
+        command => text::lines(&command::of_run(run)),
         llmbench => text::one_line(&run.llmbench),
         binary => overview::short(&run.binary_sha256),
         plan => overview::short(&run.plan_sha256),

@@ -1,5 +1,6 @@
 //! `report.md`: GitHub-flavoured Markdown, for an issue, a pull request or a repository.
 
+use record::command;
 use record::results::{ExperimentResult, FactVerdict, Finding, Results, RunInfo, Support, Table};
 
 use super::figures::NamedFigure;
@@ -15,7 +16,7 @@ pub fn render(results: &Results, run: &RunInfo, figures: &[NamedFigure<'_>]) -> 
         section(experiment, results, figures, &mut out);
     }
     out.push_str("## How to make this again\n\n");
-    out.push_str(&code_block(&run.command.join(" ")));
+    out.push_str(&code_block(&command::of_run(run)));
     out.push_str(&format!(
         "\nllmbench {} (binary sha256 {}), plan sha256 {}, started {}.\n",
         inline(&run.llmbench),
@@ -93,7 +94,7 @@ fn section(e: &ExperimentResult, results: &Results, figures: &[NamedFigure<'_>],
         }
     }
     list("What could make the answer wrong", e.threats.iter().map(|t| inline(t)), out);
-    out.push_str("### Measure it again\n\n");
+    out.push_str("### Measure it again, alone\n\n");
     out.push_str(&code_block(&e.command));
     out.push('\n');
 }

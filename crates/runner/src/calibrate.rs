@@ -11,10 +11,10 @@ use record::results::Status;
 use record::samples::Event;
 
 use super::checks;
-use super::crew::{BlockRequest, Crew, Halt};
-use super::ledger::Ledger;
+use super::journal::Journal;
 use super::load;
 use super::observer::Progress;
+use super::pool::{BlockRequest, Halt, WorkerPool};
 
 /// A sample lasts at least this long, ns, so that reading the clock is a small part of it.
 const LEAST_NS: f64 = 100_000.0;
@@ -26,36 +26,36 @@ const CHECKED_TOKENS: u64 = 64_000;
 const CHECKED_REQUESTS: u64 = 64;
 
 /// Calibrates and checks all cells with a set of workers of its own. Returns what the workers said of themselves.
-pub(super) fn calibrate(mut crew: Crew<'_>, ledger: &mut Ledger<'_>) -> Result<BTreeMap<String, Ready>, Halt> {
-    for spec in &crew.plan.subjects {
+pub(super) fn calibrate(mut pool: WorkerPool<'_>, journal: &mut Journal<'_>) -> Result<BTreeMap<String, Ready>, Halt> {
+    for spec in &pool.plan.subjects {
         if let Some(unavailable) = &spec.unavailable {
             let status = if unavailable.required { Status::Error } else { Status::Unavailable };
-            for cell in ledger.live(&spec.id) {
-                ledger.set_status(cell, None, status, &unavailable.reason)?;
+            for cell in journal.live(&spec.id) {
+                journal.set_status(cell, None, status, &unavailable.reason)?;
             }
         }
     }
-    crew.start(ledger)?;
-    let order = run_schedule(crew.plan, CALIBRATION);
-    let of = crew.plan.cells.len();
+    pool.start(journal)?;
+    let order = run_schedule(pool.plan, CALIBRATION);
+    let of = pool.plan.cells.len();
     let first = order.first.iter().map(|visit| visit.cell);
     for (done, cell) in first.chain(order.prepare).enumerate() {
-        if !ledger.cells[cell].is_dropped() {
-            let subject = &crew.plan.cells[cell].subject;
-            if crew.plan.cells[cell].timing == Timing::First {
-                crew.refresh(subject, ledger)?;
+        if !journal.cells[cell].is_dropped() {
+            let subject = &pool.plan.cells[cell].subject;
+            if pool.plan.cells[cell].timing == Timing::First {
+                pool.refresh(subject, journal)?;
             }
-            calibrate_cell(&mut crew, cell, ledger)?;
-            ledger.flush()?;
+            calibrate_cell(&mut pool, cell, journal)?;
+            journal.flush()?;
         }
-        ledger.observe(Progress::Calibrated { cell: &crew.plan.cells[cell].id, done: done + 1, of });
+        journal.observe(Progress::Calibrated { cell: &pool.plan.cells[cell].id, done: done + 1, of });
     }
-    same_loops_for_twins(&crew, ledger);
-    load::set_rates(crew.plan, ledger)?;
-    checks::compare(&mut crew, ledger)?;
-    for (cell, state) in crew.plan.cells.iter().zip(ledger.cells.clone()) {
+    same_loops_for_twins(&pool, journal);
+    load::set_rates(pool.plan, journal)?;
+    checks::compare(&mut pool, journal)?;
+    for (cell, state) in pool.plan.cells.iter().zip(journal.cells.clone()) {
         if state.loops > 0 {
-            ledger.write(&Event::Calibration {
+            journal.write(&Event::Calibration {
                 cell_id: cell.id.clone(),
                 loops: state.loops,
                 ns_per_call: state.ns_per_call,
@@ -63,23 +63,23 @@ pub(super) fn calibrate(mut crew: Crew<'_>, ledger: &mut Ledger<'_>) -> Result<B
             })?;
         }
     }
-    let ready = std::mem::take(&mut crew.ready);
-    crew.end();
+    let ready = std::mem::take(&mut pool.ready);
+    pool.end();
     Ok(ready)
 }
 
-fn calibrate_cell(crew: &mut Crew<'_>, index: usize, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let cell = &crew.plan.cells[index];
-    let workload = crew.plan.workloads.iter().find(|w| w.id == cell.workload);
+fn calibrate_cell(pool: &mut WorkerPool<'_>, index: usize, journal: &mut Journal<'_>) -> Result<(), Halt> {
+    let cell = &pool.plan.cells[index];
+    let workload = pool.plan.workloads.iter().find(|w| w.id == cell.workload);
     let check = match (&cell.timing, &cell.check, workload) {
         (Timing::First | Timing::Load { .. }, ..) | (_, None, _) | (.., None) => 0,
         (.., Some(_), Some(workload)) => checked_requests(cell, workload),
     };
-    let Some(hashes) = crew.prepare(index, check, ledger)? else { return Ok(()) };
+    let Some(hashes) = pool.prepare(index, check, journal)? else { return Ok(()) };
     if let Timing::Load { drive, span_ns } = &cell.timing {
-        return if *drive == Drive::Capacity { load::find_capacity(crew, index, *span_ns, ledger) } else { Ok(()) };
+        return if *drive == Drive::Capacity { load::find_capacity(pool, index, *span_ns, journal) } else { Ok(()) };
     }
-    let limits = &crew.job.options.limits;
+    let limits = &pool.job.options.limits;
     let mut how = BlockRequest {
         block: 0,
         loops: 1,
@@ -88,26 +88,26 @@ fn calibrate_cell(crew: &mut Crew<'_>, index: usize, ledger: &mut Ledger<'_>) ->
         timeout: limits.prepare,
         load: None,
     };
-    let Some(block) = crew.block(index, how.clone(), ledger)? else { return Ok(()) };
+    let Some(block) = pool.block(index, how.clone(), journal)? else { return Ok(()) };
     let mut ns_per_call = block.ns_per_call();
     let target = cell.target_ns as f64;
     if matches!(cell.timing, Timing::Loop | Timing::Each) && ns_per_call < target / 6.0 {
         // One call is a poor measure of a short one: a third of a block tells better.
         how.loops = loops_for(&cell.timing, target / 3.0, ns_per_call);
-        how.timeout = block_timeout(crew, how.loops as f64 * ns_per_call + how.settle_ns as f64);
-        let Some(block) = crew.block(index, how, ledger)? else { return Ok(()) };
+        how.timeout = block_timeout(pool, how.loops as f64 * ns_per_call + how.settle_ns as f64);
+        let Some(block) = pool.block(index, how, journal)? else { return Ok(()) };
         ns_per_call = block.ns_per_call();
     }
-    let state = &mut ledger.cells[index];
+    let state = &mut journal.cells[index];
     state.loops = loops_for(&cell.timing, target, ns_per_call);
     state.ns_per_call = ns_per_call;
     state.hashes = if cell.timing == Timing::First && cell.check.is_some() { block.hashes } else { hashes };
     Ok(())
 }
 
-/// How long a block may take that is expected to take `expected_ns`.
-pub(super) fn block_timeout(crew: &Crew<'_>, expected_ns: f64) -> Duration {
-    let limits = &crew.job.options.limits;
+/// How long a block may take whose worker does not say, where the calibration makes `expected_ns` of it.
+pub(super) fn block_timeout(pool: &WorkerPool<'_>, expected_ns: f64) -> Duration {
+    let limits = &pool.job.options.limits;
     let scaled = Duration::try_from_secs_f64(expected_ns * 1e-9 * limits.block_factor);
     limits.block_min.max(scaled.unwrap_or(Duration::MAX))
 }
@@ -130,13 +130,13 @@ fn checked_requests(cell: &Cell, workload: &WorkloadSpec) -> u32 {
 }
 
 /// A twin is the same cell under another name, so its blocks are of the same length.
-fn same_loops_for_twins(crew: &Crew<'_>, ledger: &mut Ledger<'_>) {
-    for (index, cell) in crew.plan.cells.iter().enumerate() {
+fn same_loops_for_twins(pool: &WorkerPool<'_>, journal: &mut Journal<'_>) {
+    for (index, cell) in pool.plan.cells.iter().enumerate() {
         let Some(of) = &cell.twin_of else { continue };
-        let original = crew.plan.cells.iter().position(|c| &c.id == of);
-        let loops = original.map_or(0, |i| ledger.cells[i].loops);
-        if loops > 0 && ledger.cells[index].loops > 0 {
-            ledger.cells[index].loops = loops;
+        let original = pool.plan.cells.iter().position(|c| &c.id == of);
+        let loops = original.map_or(0, |i| journal.cells[i].loops);
+        if loops > 0 && journal.cells[index].loops > 0 {
+            journal.cells[index].loops = loops;
         }
     }
 }

@@ -6,8 +6,8 @@ use record::plan::Timing;
 use record::protocol::Output;
 use record::results::Status;
 
-use super::crew::{Crew, Halt};
-use super::ledger::Ledger;
+use super::journal::Journal;
+use super::pool::{Halt, WorkerPool};
 
 /// Shown on each side of the first difference, characters.
 const TEXT_CONTEXT: usize = 20;
@@ -16,8 +16,8 @@ const IDS_CONTEXT: usize = 3;
 
 /// Compares the checks of the calibration. Cells that differ become `mismatch`, cells whose group has no reference
 /// `unchecked`; both are measured all the same.
-pub(super) fn compare(crew: &mut Crew<'_>, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let plan = crew.plan;
+pub(super) fn compare(pool: &mut WorkerPool<'_>, journal: &mut Journal<'_>) -> Result<(), Halt> {
+    let plan = pool.plan;
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, cell) in plan.cells.iter().enumerate() {
         // A cell without a check has no output to compare: a probe, or a server that is checked where it is driven.
@@ -27,22 +27,23 @@ pub(super) fn compare(crew: &mut Crew<'_>, ledger: &mut Ledger<'_>) -> Result<()
     }
     for (group, cells) in groups {
         let is_reference = |i: usize| plan.cells[i].check.as_ref().is_some_and(|check| check.reference);
-        let works = |ledger: &Ledger<'_>, i: usize| !ledger.cells[i].is_dropped() && !ledger.cells[i].hashes.is_empty();
+        let works =
+            |journal: &Journal<'_>, i: usize| !journal.cells[i].is_dropped() && !journal.cells[i].hashes.is_empty();
         let mut references = cells.iter().copied().filter(|&i| is_reference(i)).peekable();
         let named = references.peek().copied();
-        let reference = references.find(|&i| works(ledger, i));
+        let reference = references.find(|&i| works(journal, i));
         for index in cells {
-            if ledger.cells[index].is_dropped() || reference == Some(index) {
+            if journal.cells[index].is_dropped() || reference == Some(index) {
                 continue;
             }
             match reference {
-                Some(reference) => compare_with(crew, reference, index, ledger)?,
+                Some(reference) => compare_with(pool, reference, index, journal)?,
                 None => {
                     let reason = match named {
                         Some(i) => format!("its reference {} gave no output", plan.cells[i].id),
                         None => format!("no cell of {group} is its reference"),
                     };
-                    ledger.set_status(index, None, Status::Unchecked, &reason)?;
+                    journal.set_status(index, None, Status::Unchecked, &reason)?;
                 }
             }
         }
@@ -50,31 +51,36 @@ pub(super) fn compare(crew: &mut Crew<'_>, ledger: &mut Ledger<'_>) -> Result<()
     Ok(())
 }
 
-fn compare_with(crew: &mut Crew<'_>, reference: usize, index: usize, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let wanted = ledger.cells[reference].hashes.clone();
-    let found = &ledger.cells[index].hashes;
+fn compare_with(
+    pool: &mut WorkerPool<'_>,
+    reference: usize,
+    index: usize,
+    journal: &mut Journal<'_>,
+) -> Result<(), Halt> {
+    let wanted = journal.cells[reference].hashes.clone();
+    let found = &journal.cells[index].hashes;
     if found.is_empty() {
-        return Ok(ledger.set_status(index, None, Status::Unchecked, "the worker gave no check of its output")?);
+        return Ok(journal.set_status(index, None, Status::Unchecked, "the worker gave no check of its output")?);
     }
     let Some(request) = found.iter().zip(&wanted).position(|(a, b)| a != b) else {
-        if crew.plan.cells[index].timing == Timing::First {
+        if pool.plan.cells[index].timing == Timing::First {
             // It was asked for one request; in the runs it is asked for any.
-            ledger.cells[index].hashes = wanted;
+            journal.cells[index].hashes = wanted;
         }
         return Ok(());
     };
     let number = request as u32;
-    let here = crew.dump(index, number, ledger)?;
-    let there = crew.dump(reference, number, ledger)?;
-    let name = &crew.plan.cells[reference].id;
+    let here = pool.dump(index, number, journal)?;
+    let there = pool.dump(reference, number, journal)?;
+    let name = &pool.plan.cells[reference].id;
     let detail = match (here, there) {
         (Some(here), Some(there)) => first_difference(&here, &there)
             .unwrap_or_else(|| ": the hashes differ, but a second look gave equal outputs".to_owned()),
         _ => ", and the outputs could not be had to find the place".to_owned(),
     };
-    if !ledger.cells[index].is_dropped() {
+    if !journal.cells[index].is_dropped() {
         let message = format!("request {request} differs from {name}{detail}");
-        ledger.set_status(index, None, Status::Mismatch, &message)?;
+        journal.set_status(index, None, Status::Mismatch, &message)?;
     }
     Ok(())
 }

@@ -4,11 +4,11 @@
 
 mod calibrate;
 mod checks;
-mod crew;
 pub mod interrupt;
-mod ledger;
+mod journal;
 mod load;
 mod observer;
+mod pool;
 mod resume;
 mod run;
 pub mod schedule;
@@ -28,9 +28,9 @@ use record::protocol::{Inputs, ModelPaths};
 use record::results::RunInfo;
 use record::samples::{Event, SamplesError, SamplesWriter};
 
-use crew::{Crew, Halt};
-use ledger::Ledger;
+use journal::Journal;
 pub use observer::{Observer, Progress, Silent};
+use pool::{Halt, WorkerPool};
 pub use resume::Identity;
 
 /// What [`measure`] works with.
@@ -59,15 +59,22 @@ pub struct Options {
 pub struct Limits {
     /// From a worker's start to `ready`.
     pub hello: Duration,
-    /// For `prepare`, `dump` and a first block of unknown length.
+    /// For `prepare` where the worker does not say what it may take, for `dump`, and for a block of which nothing is known: no word of the
+    /// worker, and no call that the calibration has timed.
     pub prepare: Duration,
-    /// A block may take this, or [`Limits::block_factor`] times what is expected if that is more.
+    /// A block of timed calls whose worker does not say what it may take: this, or [`Limits::block_factor`] times what the calibration measured if
+    /// that is more.
     pub block_min: Duration,
     pub block_factor: f64,
-    /// Restarts of a subject's worker in a run before its remaining cells are given up.
+    /// On top of what a worker says: its answer has to be written and read.
+    pub grace: Duration,
+    /// Workers of a subject that may die in a row, without a block that worked between, before its cells are given up for the run. One
+    /// that was late is not counted: it costs its cell alone.
     pub restarts: u32,
     /// The same in the calibration, which meets every cell that kills a worker.
     pub calibration_restarts: u32,
+    /// Runs in a row in which a cell may fail before it is visited no more. Each costs at most what its worker said that a block may take.
+    pub failed_runs: u32,
     /// Warm-up of a cell when it is prepared, ns (at least one call).
     pub warmup_ns: u64,
     /// Untimed calls before a block, ns (at least one call) …
@@ -84,8 +91,10 @@ impl Default for Limits {
             prepare: Duration::from_secs(180),
             block_min: Duration::from_secs(10),
             block_factor: 20.0,
+            grace: Duration::from_secs(10),
             restarts: 2,
             calibration_restarts: 5,
+            failed_runs: 2,
             warmup_ns: 10_000_000,
             settle_ns: 1_000_000,
             settle_below_ns: 5_000_000,
@@ -183,18 +192,18 @@ pub fn measure(
     let path = job.folder.samples_path();
     let writer =
         if job.options.resume.is_some() { SamplesWriter::resume(&path)? } else { SamplesWriter::create(&path)? };
-    let mut ledger = Ledger::new(&plan, writer, observer);
+    let mut journal = Journal::new(&plan, writer, observer);
     let mut session = Session { job, plan: &plan, info, complete: BTreeMap::new(), elapsed: Duration::ZERO };
-    let result = session.work(&mut ledger, restored, look);
-    let flushed = ledger.flush();
+    let result = session.work(&mut journal, restored, look);
+    let flushed = journal.flush();
     let stopped = match result {
         Ok(stopped) => stopped,
         Err(Halt::Interrupted) => Stopped::Interrupted,
         Err(Halt::Failed(error)) => return Err(error),
     };
     flushed?;
-    session.finish(stopped, &ledger)?;
-    warnings.append(&mut ledger.warnings);
+    session.finish(stopped, &journal)?;
+    warnings.append(&mut journal.warnings);
     Ok(Outcome { stopped, runs: session.complete.len() as u32, warnings })
 }
 
@@ -212,7 +221,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn work(
         &mut self,
-        ledger: &mut Ledger<'_>,
+        journal: &mut Journal<'_>,
         restored: Option<resume::Restored>,
         look: &mut dyn FnMut(&Measurements) -> Vec<f64>,
     ) -> Result<Stopped, Halt> {
@@ -220,9 +229,9 @@ impl Session<'_> {
             Some(restored) => {
                 self.complete = restored.complete;
                 self.elapsed = restored.elapsed;
-                ledger.cells = restored.cells;
+                journal.cells = restored.cells;
             }
-            None => self.calibrate(ledger)?,
+            None => self.calibrate(journal)?,
         }
         let looks = Looks {
             looks: self.plan.runs.looks.clone(),
@@ -234,7 +243,7 @@ impl Session<'_> {
         loop {
             let done = self.complete.len() as u32;
             if let Some(index) = looks.looks.iter().position(|&n| n == done) {
-                ledger.flush()?;
+                journal.flush()?;
                 let widths = look(&Measurements::read(self.job.folder).map_err(MeasureError::from)?);
                 match looks.decide(index, &widths, self.elapsed, budget) {
                     Decision::Continue => {}
@@ -246,7 +255,7 @@ impl Session<'_> {
             if done >= most {
                 return Ok(Stopped::Runs);
             }
-            if ledger.nothing_left() {
+            if journal.nothing_left() {
                 return Ok(Stopped::NothingLeft);
             }
             if self.elapsed >= budget {
@@ -256,45 +265,47 @@ impl Session<'_> {
                 return Err(Halt::Interrupted);
             }
             let run = (0..).find(|run| !self.complete.contains_key(run)).unwrap_or(done);
-            self.run(run, most, ledger)?;
+            self.run(run, most, journal)?;
         }
     }
 
-    fn calibrate(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    fn calibrate(&mut self, journal: &mut Journal<'_>) -> Result<(), Halt> {
         let start = Instant::now();
-        ledger.write(&Event::CalibrationStart)?;
-        let crew = Crew::new(self.job, self.plan, crate::schedule::CALIBRATION);
-        self.info.subjects = calibrate::calibrate(crew, ledger)?;
+        journal.write(&Event::CalibrationStart)?;
+        let pool = WorkerPool::new(self.job, self.plan, crate::schedule::CALIBRATION);
+        self.info.subjects = calibrate::calibrate(pool, journal)?;
         let wall = start.elapsed();
-        ledger.write(&Event::CalibrationComplete { wall_ns: wall.as_nanos() as u64 })?;
-        ledger.flush()?;
+        journal.write(&Event::CalibrationComplete { wall_ns: wall.as_nanos() as u64 })?;
+        journal.flush()?;
         self.elapsed += wall;
         self.info.wall_s.insert("calibration".to_owned(), wall.as_secs_f64());
-        self.info.loops = ledger.loops();
+        self.info.loops = journal.loops();
         self.job.folder.write_info(&self.info).map_err(MeasureError::from)?;
         Ok(())
     }
 
-    fn run(&mut self, run: u32, most: u32, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    fn run(&mut self, run: u32, most: u32, journal: &mut Journal<'_>) -> Result<(), Halt> {
         let start = Instant::now();
-        ledger.write(&Event::RunStart { run })?;
-        ledger.observe(Progress::RunStart { run, of: most });
-        let mut crew = Crew::new(self.job, self.plan, run);
+        journal.write(&Event::RunStart { run })?;
+        journal.observe(Progress::RunStart { run, of: most });
+        journal.begin_run();
+        let mut pool = WorkerPool::new(self.job, self.plan, run);
         let pace = run::Pace::new(self.complete.values(), most - self.complete.len() as u32);
-        run::run(&mut crew, run, pace, ledger)?;
-        let busy_ns = crew.busy_ns;
-        crew.end();
+        run::run(&mut pool, run, pace, journal)?;
+        let busy_ns = pool.busy_ns;
+        pool.end();
+        journal.end_run(run, self.job.options.limits.failed_runs)?;
         let wall = start.elapsed();
         let wall_ns = wall.as_nanos() as u64;
-        ledger.write(&Event::RunComplete { run, wall_ns, busy_ns })?;
-        ledger.flush()?;
+        journal.write(&Event::RunComplete { run, wall_ns, busy_ns })?;
+        journal.flush()?;
         self.elapsed += wall;
         self.complete.insert(run, (wall_ns, busy_ns));
-        ledger.observe(Progress::RunDone { run, of: most, wall });
+        journal.observe(Progress::RunDone { run, of: most, wall });
         Ok(())
     }
 
-    fn finish(&mut self, stopped: Stopped, ledger: &Ledger<'_>) -> Result<(), MeasureError> {
+    fn finish(&mut self, stopped: Stopped, journal: &Journal<'_>) -> Result<(), MeasureError> {
         let wall: u64 = self.complete.values().map(|(wall, _)| wall).sum();
         let busy: u64 = self.complete.values().map(|(_, busy)| busy).sum();
         self.info.wall_s.insert("runs".to_owned(), wall as f64 / 1e9);
@@ -302,7 +313,7 @@ impl Session<'_> {
             self.info.wall_s.insert("busy_share".to_owned(), busy as f64 / wall as f64);
         }
         self.info.stopped = Some(stopped.as_str().to_owned());
-        self.info.warnings.extend(ledger.warnings.iter().cloned());
+        self.info.warnings.extend(journal.warnings.iter().cloned());
         Ok(self.job.folder.write_info(&self.info)?)
     }
 }

@@ -1,7 +1,5 @@
 //! Cells whose server is driven with load: what they can carry is found once, and from it follow the rates of the others.
 
-use std::time::Duration;
-
 use sha2::{Digest, Sha256};
 
 use record::plan::{Drive, Plan, Timing};
@@ -9,32 +7,27 @@ use record::protocol::LoadOrder;
 use record::results::Status;
 use record::samples::SamplesError;
 
-use super::crew::{BlockRequest, Crew, Halt};
-use super::ledger::{CellState, Ledger};
-
-/// What a server may take to start and warm up, ns.
-pub(super) const START_NS: f64 = 10e9;
-/// Concurrency is doubled at most so often; with the start of the server that bounds the search.
-const MOST_STEPS: u32 = 12;
+use super::journal::{CellState, Journal};
+use super::pool::{BlockRequest, Halt, WorkerPool};
 
 /// Finds the capacity of a cell: `ns_per_call` is the inverse of the rate at the plateau, `loops` the concurrency there.
 pub(super) fn find_capacity(
-    crew: &mut Crew<'_>,
+    pool: &mut WorkerPool<'_>,
     index: usize,
     span_ns: u64,
-    ledger: &mut Ledger<'_>,
+    journal: &mut Journal<'_>,
 ) -> Result<(), Halt> {
     let how = BlockRequest {
         block: 0,
         loops: 1,
         offset: 0,
         settle_ns: 0,
-        timeout: crew.job.options.limits.prepare + Duration::from_nanos(span_ns.saturating_mul(u64::from(MOST_STEPS))),
+        timeout: pool.job.options.limits.prepare,
         load: Some(LoadOrder::Search { span_ns }),
     };
-    let Some(block) = crew.block(index, how, ledger)? else { return Ok(()) };
+    let Some(block) = pool.block(index, how, journal)? else { return Ok(()) };
     let concurrency = block.samples.iter().find_map(|sample| sample.readings.get("concurrency")).copied();
-    let state = &mut ledger.cells[index];
+    let state = &mut journal.cells[index];
     state.loops = concurrency.unwrap_or(1.0).max(1.0) as u64;
     state.ns_per_call = block.ns_per_call();
     state.hashes = block.hashes;
@@ -43,10 +36,10 @@ pub(super) fn find_capacity(
 
 /// Gives the cells with open-loop load their rates: `ns_per_call` is the mean time between arrivals, `loops` the number of
 /// requests. A cell whose capacity could not be measured is passed over and says so.
-pub(super) fn set_rates(plan: &Plan, ledger: &mut Ledger<'_>) -> Result<(), SamplesError> {
+pub(super) fn set_rates(plan: &Plan, journal: &mut Journal<'_>) -> Result<(), SamplesError> {
     for (index, cell) in plan.cells.iter().enumerate() {
         let Timing::Load { drive, span_ns } = &cell.timing else { continue };
-        if ledger.cells[index].is_dropped() {
+        if journal.cells[index].is_dropped() {
             continue;
         }
         let (share, of) = match drive {
@@ -56,16 +49,16 @@ pub(super) fn set_rates(plan: &Plan, ledger: &mut Ledger<'_>) -> Result<(), Samp
         };
         let known = of.iter().filter_map(|id| plan.cells.iter().position(|cell| &cell.id == id));
         let slowest = known
-            .map(|of| &ledger.cells[of])
+            .map(|of| &journal.cells[of])
             .filter(|state| !state.is_dropped() && state.ns_per_call > 0.0)
             .max_by(|a, b| a.ns_per_call.total_cmp(&b.ns_per_call))
             .cloned();
         let Some(slowest) = slowest else {
             let message = "the capacity that its load is a share of could not be measured";
-            ledger.set_status(index, None, Status::Error, message)?;
+            journal.set_status(index, None, Status::Error, message)?;
             continue;
         };
-        let state = &mut ledger.cells[index];
+        let state = &mut journal.cells[index];
         state.ns_per_call = slowest.ns_per_call / share;
         state.loops = ((*span_ns as f64 / state.ns_per_call).round() as u64).max(1);
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use record::hash::plan_sha256;
-use record::measurements::Measurements;
+use record::measurements::{CellData, Measurements};
 use record::plan::Plan;
 use record::results::RunInfo;
 
-use super::ledger::CellState;
+use super::journal::CellState;
 use super::{Job, MeasureError};
 
 /// What must be the same before runs are added to those of a folder.
@@ -94,6 +94,8 @@ fn restore(job: &Job<'_>, plan: &Plan) -> Result<Option<Restored>, MeasureError>
             loops: cell.loops.unwrap_or(0),
             ns_per_call: cell.calibrated_ns_per_call.unwrap_or(0.0),
             hashes: cell.hashes.clone(),
+            lost: None,
+            failed_runs: failed_runs(cell),
         })
     };
     let cells = plan.cells.iter().map(|cell| state(&cell.id).unwrap_or_default()).collect();
@@ -101,6 +103,12 @@ fn restore(job: &Job<'_>, plan: &Plan) -> Result<Option<Restored>, MeasureError>
         measured.runs.iter().map(|(&run, data)| (run, (data.wall_ns, data.busy_ns))).collect();
     let walls: u64 = complete.values().map(|(wall, _)| wall).sum();
     Ok(Some(Restored { cells, complete, elapsed: Duration::from_nanos(measured.calibration_ns + walls) }))
+}
+
+/// In how many runs in a row a cell failed last.
+fn failed_runs(cell: &CellData) -> u32 {
+    let worked = cell.runs.keys().rev().find(|run| !cell.failed.contains_key(run));
+    cell.failed.keys().filter(|run| worked.is_none_or(|worked| *run > worked)).count() as u32
 }
 
 /// The parts of two plans that are not the same, in words.

@@ -14,7 +14,7 @@ use record::plan::WorkloadSpec;
 use record::plan::{Cell, Plan};
 use record::results::{ExperimentResult, Record, RunInfo};
 
-use self::settings::{ExperimentSettings, PlanContext};
+use self::settings::{ExperimentSettings, PlanContext, SubjectKind};
 use self::spec::{ExperimentSpec, SuiteSpec};
 
 /// One stage of an LLM system: a folder of experiments and its `suite.toml`.
@@ -25,10 +25,8 @@ pub trait Suite: Sync {
     /// The experiments in the order of their numbers; each has its entry in the specification.
     fn experiments(&self) -> Vec<Box<dyn Experiment>>;
 
-    /// Whether its only subject is the worker that asks a server of models (`--base-url`, or the mock).
-    fn asks_server(&self) -> bool {
-        false
-    }
+    /// The kinds of process that measure its cells.
+    fn subjects(&self) -> &'static [SubjectKind];
 
     /// The `engine/call_path` pairs a subject of this kind (`native`, `python`) can be asked for, with their operation.
     fn engines(&self) -> Vec<EngineEntry>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
+use record::command;
 use record::results::{Axis, CellValue, Column, Estimate, ExperimentResult, Finding, Point, Support};
 use serde_json::Value;
 
@@ -22,23 +23,12 @@ pub fn outline(input: &AnalysisInput) -> ExperimentResult {
         better: spec.better.clone(),
         method: spec.method.clone(),
         threats: spec.threats.clone(),
-        command: command(input),
+        command: command::of_experiment(input.info, spec.id),
         findings: Vec::new(),
         tables: Vec::new(),
         figures: Vec::new(),
         warnings: Vec::new(),
     }
-}
-
-/// The command line that measures this experiment again.
-fn command(input: &AnalysisInput) -> String {
-    let plan = input.plan;
-    let mut words = vec![format!("llmbench run {} --{} --exp {}", plan.suite, plan.profile, input.spec.id)];
-    if plan.model.name != "built-in" {
-        words.push(format!("--model {}", plan.model.name));
-    }
-    words.push(format!("--seed {}", plan.seed));
-    words.join(" ")
 }
 
 /// A finding without the headline mark.

@@ -56,6 +56,22 @@ impl ExperimentSettings {
     }
 }
 
+/// A kind of process that measures cells. A suite says which kinds it brings, in an order in which each comes after those that it is
+/// made of; whoever runs the suite makes them ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectKind {
+    /// The native worker: times calls of Rust engines.
+    NativeCalls,
+    /// A Python worker for each interpreter: times calls of Python engines.
+    PythonCalls,
+    /// Each free-threaded interpreter of the Python workers once more, with its GIL switched on.
+    PythonCallsWithGil,
+    /// For each worker that times calls, one that starts the strategies of its language as servers and puts load on them.
+    ServedStrategies,
+    /// The worker that puts load on a server of models: the one that was named, or the mock.
+    Server,
+}
+
 /// A subject as planning sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedSubject {

@@ -29,8 +29,8 @@ pub trait Driving {
     /// Learns of the model, and says what it is; or why it cannot work at all.
     fn hello(&mut self, model: ModelPaths, timestamp: i64) -> Result<Ready, String>;
 
-    /// Makes a cell ready.
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<(), Refusal>;
+    /// Makes a cell ready, and says within what time each of its blocks ends by itself, ns.
+    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<u64, Refusal>;
 
     /// Drives the server of a cell; the answers are those between the request and its `done`.
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal>;
@@ -78,10 +78,12 @@ fn hello(worker: &mut impl Driving, protocol: u32, model: ModelPaths, timestamp:
 }
 
 fn answer(worker: &mut impl Driving, channel: &Channel, request: Request) -> io::Result<()> {
+    let mut limit_ns = None;
     let (cell_id, answers) = match request {
         Request::Prepare { cell_id, op, timing, inputs, .. } => {
             let made = worker.prepare(&cell_id, &op, &timing, &inputs);
-            (cell_id, made.map(|()| Vec::new()))
+            limit_ns = made.as_ref().ok().copied();
+            (cell_id, made.map(|_| Vec::new()))
         }
         Request::Block { cell_id, block, load, offset, .. } => {
             let made = match &load {
@@ -101,7 +103,7 @@ fn answer(worker: &mut impl Driving, channel: &Channel, request: Request) -> io:
             for answer in &answers {
                 channel.answer(answer)?;
             }
-            channel.answer(&Answer::Done { cell_id, warm_ns: 0 })
+            channel.answer(&Answer::Done { cell_id, warm_ns: 0, limit_ns })
         }
         Err(Refusal { kind, message }) => channel.answer(&Answer::Error { cell_id, kind, message }),
     }

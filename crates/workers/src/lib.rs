@@ -13,6 +13,7 @@
 //! The thread that serves is the one that is timed, except in `window` and `batch`, which have threads of their own.
 
 mod channel;
+pub mod child;
 pub mod clock;
 mod driving;
 mod fault;

@@ -135,6 +135,7 @@ impl Server {
             clock_pair_ns: clock::pair_ns(),
             loop_overhead_ns: clock::loop_overhead_ns(),
             load_ns,
+            prepare_limit_ns: None,
         };
         self.channel.answer(&Answer::Ready(Box::new(ready)))?;
         Ok(Ok(()))
@@ -167,7 +168,7 @@ impl Server {
             warm_ns += cell.op.warm_pool(&cell.turn, warmup_ns)?;
         }
         self.cells.insert(cell_id.to_owned(), cell);
-        answers.push(Answer::Done { cell_id: cell_id.to_owned(), warm_ns });
+        answers.push(Answer::Done { cell_id: cell_id.to_owned(), warm_ns, limit_ns: None });
         Ok(answers)
     }
 
@@ -212,7 +213,7 @@ impl Server {
         let named = |sample: Sample| Answer::Sample(Sample { cell_id: cell_id.to_owned(), block, ..sample });
         let mut answers: Vec<Answer> = samples.into_iter().map(named).collect();
         answers.extend(hashes.map(|hashes| Answer::Check { cell_id: cell_id.to_owned(), hashes }));
-        answers.push(Answer::Done { cell_id: cell_id.to_owned(), warm_ns });
+        answers.push(Answer::Done { cell_id: cell_id.to_owned(), warm_ns, limit_ns: None });
         Ok(answers)
     }
 

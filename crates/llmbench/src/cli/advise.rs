@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser};
+use clap::Args;
 use engines::Tokenizer;
 use loadgen::check::check;
 use provision::cache;
+use record::command;
 use record::folder::{self, RunFolder};
 use record::measurements::Measurements;
 use record::plan::SubjectSpec;
@@ -14,14 +15,15 @@ use record::results::RunInfo;
 use runner::interrupt::Interrupt;
 use workload::WorkloadSpec;
 
-use super::args::{Cli, Verb};
-use super::config::RunConfig;
-use super::exit::{Exit, Failure};
-use super::progress::Step;
-use super::{console, files, outcome, run, setup, subjects};
-use advise::question::{BUILT_IN, Gpu, LEAST_REQUESTS};
+use super::console;
+use super::run::RunArgs;
+use crate::terminal::{Step, Terminal};
+use advise::question::{BUILT_IN, Gpu, LEAST_REQUESTS, MEASURED};
 use advise::verify::{Bench, verify};
 use advise::{Advice, Evidence, Question, Size, advise, page};
+use pipeline::model::ModelPrompt;
+use pipeline::subjects::{self, Workshop};
+use pipeline::{Exit, Failure, RunOptions, Settings, input, results, resume};
 use report::terminal;
 
 /// Requests that are cycled through; fewer where each is large, as the suite does.
@@ -120,10 +122,10 @@ pub fn run_verb(args: &AdviseArgs) -> Result<Exit, Failure> {
         None => measure(args)?,
     };
     let suite = suites::find(&folder.read_info().map_err(Failure::usage)?.plan.suite).map_err(Failure::usage)?;
-    let (info, results) = outcome::analyse(suite.as_ref(), &folder)?;
+    let (info, found) = results::analyse(suite.as_ref(), &folder)?;
     let measurements = Measurements::read(&folder).map_err(Failure::usage)?;
     let question = question(args, &info);
-    let evidence = Evidence { info: &info, measurements: &measurements, records: &results.records };
+    let evidence = Evidence { info: &info, measurements: &measurements, records: &found.records };
     let mut advice = advise(&question, &evidence).map_err(Failure::usage)?;
     if args.verify {
         verify_both(&mut advice, &folder, &info)?;
@@ -155,15 +157,18 @@ fn existing(args: &AdviseArgs) -> Result<Option<RunFolder>, Failure> {
 
 /// Makes the run that the answer needs.
 fn measure(args: &AdviseArgs) -> Result<RunFolder, Failure> {
-    let output = args.output.display().to_string();
-    let command = question_of(args, BUILT_IN.to_owned(), 1).measuring_command();
-    eprintln!("there is no run in {output} to rest on; measuring: {command}");
-    let words: Vec<String> = command.split(' ').map(str::to_owned).chain(["--output".to_owned(), output]).collect();
-    let parsed = Cli::try_parse_from(&words).map_err(Failure::bug)?;
-    let Verb::Run(run_args) = parsed.verb else { return Err(Failure::bug("a run became another verb")) };
-    let measured = run::measure(&run_args, words)?;
-    let (info, results) = outcome::analyse(measured.suite.as_ref(), &measured.folder)?;
-    outcome::write(&measured.folder, &info, &results, true)?;
+    let options = question_of(args, BUILT_IN.to_owned(), 1).measuring(MEASURED);
+    let options = RunOptions { output: Some(args.output.clone()), ..options };
+    let words = options.command();
+    eprintln!("there is no run in {} to rest on; measuring: {}", args.output.display(), command::shell(&words));
+    let measured = pipeline::measure(&options, words, &Terminal)?;
+    let suite = measured.suite.as_ref();
+    if measured.stopped.is_none() {
+        let sentence = results::disk_full(&measured.folder, &suite.spec().name);
+        return Err(Failure::new(Exit::CellsFailed, sentence));
+    }
+    let (info, found) = results::analyse(suite, &measured.folder)?;
+    results::write(&measured.folder, &info, &found, true)?;
     Ok(measured.folder)
 }
 
@@ -189,30 +194,39 @@ fn question_of(args: &AdviseArgs, model: String, cores: usize) -> Question {
     }
 }
 
-/// The command line that asks the same of the same run again.
-fn command(args: &AdviseArgs, info: &RunInfo) -> String {
-    let mut words = vec![format!(
-        "llmbench advise --rps {} --p99-ms {} --tokens {} --turns {}",
-        args.rps, args.p99_ms, args.tokens, args.turns
-    )];
-    words.extend(args.cores.map(|cores| format!("--cores {cores}")));
-    if args.burstiness != 1.0 {
-        words.push(format!("--burstiness {}", args.burstiness));
+/// The command line that asks the same of the same run again, in words.
+fn command(args: &AdviseArgs, info: &RunInfo) -> Vec<String> {
+    let mut words = vec!["llmbench".to_owned(), "advise".to_owned()];
+    let mut option = |name: &str, value: &dyn std::fmt::Display| words.extend([name.to_owned(), value.to_string()]);
+    option("--rps", &args.rps);
+    option("--p99-ms", &args.p99_ms);
+    option("--tokens", &args.tokens);
+    option("--turns", &args.turns);
+    if let Some(cores) = &args.cores {
+        option("--cores", cores);
     }
-    words.extend(args.gpu_step_ms.map(|ms| format!("--gpu-step-ms {ms} --batch {}", args.batch)));
-    words.push(format!("--cpu-hour-price {} --seed {} --from {}", args.cpu_hour_price, args.seed, info.run_id));
-    words.join(" ")
+    if args.burstiness != 1.0 {
+        option("--burstiness", &args.burstiness);
+    }
+    if let Some(ms) = &args.gpu_step_ms {
+        option("--gpu-step-ms", ms);
+        option("--batch", &args.batch);
+    }
+    option("--cpu-hour-price", &args.cpu_hour_price);
+    option("--seed", &args.seed);
+    option("--from", &info.run_id);
+    words
 }
 
-fn terminal_text(advice: &Advice, command: &str) -> String {
+fn terminal_text(advice: &Advice, command: &[String]) -> String {
     let width = console::width().unwrap_or(80);
-    let result = page::result(advice, command);
+    let result = page::result(advice, &command::shell(command));
     // A section of its own has no number.
     terminal::experiment(&result, &[], width, terminal::Style::of_stdout()).replacen("0 advise", "advise", 1)
 }
 
 /// Writes `advise/advise.json` and `advise/advise.html`; returns the page.
-fn write(run: &RunFolder, info: &RunInfo, advice: &Advice, command: &str) -> Result<PathBuf, Failure> {
+fn write(run: &RunFolder, info: &RunInfo, advice: &Advice, command: &[String]) -> Result<PathBuf, Failure> {
     let dir = run.path().join("advise");
     make_dir(&dir)?;
     let mut json = serde_json::to_vec_pretty(advice).map_err(Failure::bug)?;
@@ -255,29 +269,30 @@ fn verify_both(advice: &mut Advice, folder: &RunFolder, info: &RunInfo) -> Resul
 
 /// The run's model, interpreter and requests again.
 fn bench(question: &Question, folder: &RunFolder, info: &RunInfo, sockets: &Path) -> Result<Bench, Failure> {
-    let config = recorded_config(info)?;
-    if config.dataset.is_some() {
+    let settings = recorded_settings(info)?;
+    if settings.dataset.is_some() {
         return Err(Failure::usage("the run's requests come from a dataset; --verify needs a run of generated ones"));
     }
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let cache = cache::root().map_err(Failure::usage)?;
-    let model = setup::model(config.model.as_deref(), &cache)?;
+    let model = pipeline::model::open(settings.model.as_deref(), &cache, &Terminal)?;
     let timestamp = info.plan.timestamp;
-    let prompt = setup::ModelPrompt::load(&model, config.model.as_deref(), timestamp)?;
-    let found = subjects::find(&config, &cache, &|| interrupt.is_set())?;
+    let prompt = ModelPrompt::load(&model, settings.model.as_deref(), timestamp)?;
+    let workshop = Workshop { cache: &cache, observer: &Terminal, cancelled: &|| interrupt.is_set() };
+    let found = subjects::find(&settings, Some(workshop))?;
     let of_kind = |kind: &str| -> Option<SubjectSpec> {
         let specs = found.iter().map(|found| &found.spec);
         specs.clone().find(|spec| spec.kind == kind && spec.unavailable.is_none()).cloned()
     };
     let native = of_kind("native").ok_or_else(|| Failure::bug("the native worker is gone"))?;
-    let spec = workload_spec(&config, question.size);
+    let spec = workload_spec(&settings, question.size);
     let dir = if info.plan.workloads.contains(&spec) {
         folder.workload_dir()
     } else {
         let dir = folder.path().join("advise").join("workload");
         make_dir(&dir)?;
         let step = Step::spinner("workload");
-        workload::build(&spec, config.seed, &prompt, &dir, &mut |_, _| {}).map_err(Failure::usage)?;
+        workload::build(&spec, settings.seed, &prompt, &dir, &mut |_, _| {}).map_err(Failure::usage)?;
         step.done(&spec.id);
         dir
     };
@@ -302,27 +317,26 @@ fn bench(question: &Question, folder: &RunFolder, info: &RunInfo, sockets: &Path
     })
 }
 
-fn recorded_config(info: &RunInfo) -> Result<RunConfig, Failure> {
-    let recorded = Cli::try_parse_from(&info.command).map(|cli| cli.verb);
-    let Ok(Verb::Run(recorded)) = recorded else {
-        return Err(Failure::usage(format!(
+/// The settings of the run; folders of an older llmbench keep only the command line.
+fn recorded_settings(info: &RunInfo) -> Result<Settings, Failure> {
+    let options = resume::recorded(info).or_else(|| RunArgs::options_of(&info.command)).ok_or_else(|| {
+        Failure::usage(format!(
             "the command in run.json of {} is not one of this llmbench, so its servers cannot be started; measure again",
             info.run_id
-        )));
-    };
-    let suite = suites::find(&recorded.suite).map_err(Failure::usage)?;
-    RunConfig::layered(&recorded, suite.spec())
+        ))
+    })?;
+    Settings::of(&options)
 }
 
-fn workload_spec(config: &RunConfig, size: Size) -> WorkloadSpec {
+fn workload_spec(settings: &Settings, size: Size) -> WorkloadSpec {
     let pool = if size.tokens > LARGE_TOKENS { LARGE_POOL } else { POOL };
-    let kind = config.workload.clone();
+    let kind = settings.workload.clone();
     let Size { tokens, turns } = size;
     WorkloadSpec { id: format!("{kind}-t{tokens}-n{turns}"), kind, tokens, turns, pool, warmup: pool / 8, bytes: 0 }
 }
 
 fn lines(path: &Path) -> Result<Vec<String>, Failure> {
-    Ok(files::read_text("the workload", path)?.lines().map(str::to_owned).collect())
+    Ok(input::read_text("the workload", path)?.lines().map(str::to_owned).collect())
 }
 
 /// Check of the ids of a prompt, as servers answer them.

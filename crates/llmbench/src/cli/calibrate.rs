@@ -1,5 +1,7 @@
 //! `llmbench calibrate`: how late this machine's client sees what a server sends, and up to which load that stays below a millisecond.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use loadgen::arrivals::{Extent, Spacing};
 use loadgen::serving::backend::{Ask, Backend, Settings};
@@ -9,17 +11,17 @@ use record::results::{CellValue, Row, Status, Table};
 use runner::interrupt::Interrupt;
 
 use super::console;
-use super::exit::{Exit, Failure};
-use super::load::{List, list};
+use super::numbers::{List, list};
 use crate::load::calibration::{self, Calibrated, Calibration, SUSTAINED_NS, load_of};
-use crate::load::child::MockChild;
 use crate::load::drive::{Bench, now};
 use crate::load::points::Point;
 use crate::load::server::{Access, Found};
 use crate::load::workload::Requests;
+use pipeline::{Exit, Failure};
 use record::format::{count, duration, significant};
 use report::terminal::{self, Style};
 use suites::present::{column, text};
+use workers::child::Listening;
 
 /// A step of the simulated engine, ms: each stream gets 100 chunks a second.
 const STEP_MS: u32 = 10;
@@ -116,7 +118,10 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
     let step = STEP_MS.to_string();
     let most = streams.to_string();
     let args = ["--step-ms", &step, "--prefill-us", "0", "--decode-us", "0", "--max-num-seqs", &most];
-    let child = MockChild::start(&args)?;
+    let program = std::env::current_exe().map_err(Failure::bug)?;
+    let args: Vec<OsString> =
+        ["mock", "--host", "127.0.0.1", "--port", "0"].iter().chain(&args).map(OsString::from).collect();
+    let (_child, address) = Listening::start("simulated server", &program, &args).map_err(Failure::usage)?;
     let tokens = seconds * 1000 / STEP_MS;
     let settings = Settings { model: Some("mock".to_owned()), max_tokens: Some(tokens), ..Settings::default() };
     let body = |number: usize| Backend::OpenAi.body(&Ask::Text(&format!("calibration {number}")), &settings);
@@ -128,7 +133,7 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
         notes: Vec::new(),
     };
     let access = Access {
-        target: child.target().clone(),
+        target: address.parse().map_err(Failure::bug)?,
         backend: Backend::OpenAi,
         key: None,
         key_var: String::new(),
@@ -139,6 +144,7 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
         streams: true,
         counts_tokens: true,
         closes: false,
+        response_ns: 0,
         has_counters: false,
         notes: Vec::new(),
     };

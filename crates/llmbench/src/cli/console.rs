@@ -5,7 +5,7 @@ use std::path::Path;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::exit::{Exit, Failure};
+use pipeline::{Exit, Failure};
 
 /// Columns to wrap lines at: `COLUMNS` where it is set, else those of the terminal; none where stdout is a file or a pipe,
 /// whose readers want a fact a line.

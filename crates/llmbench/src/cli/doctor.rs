@@ -1,5 +1,7 @@
 //! `llmbench doctor`: is this machine fit for measuring, and what would mend it?
 
+use clap::Args;
+use pipeline::{Exit, Failure};
 use std::path::{Path, PathBuf};
 
 use provision::pyenv::{self, Interpreter, Surroundings};
@@ -7,11 +9,22 @@ use record::results::{Fact, FactVerdict};
 
 use unicode_width::UnicodeWidthStr;
 
-use super::args::DoctorArgs;
 use super::console::{self, hanging};
-use super::exit::{Exit, Failure};
 use record::format;
 use workers::clock;
+
+/// `llmbench doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  llmbench doctor\n  llmbench doctor --json")]
+pub struct DoctorArgs {
+    /// Look at this interpreter too; repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Prints the facts, the worst last in each group's order.
 ///

@@ -2,41 +2,27 @@
 
 use std::fmt::Write as _;
 
-use host::Machine;
-use record::plan::{ModelIdentity, Plan};
-
-use super::config::RunConfig;
-use super::exit::{Exit, Failure};
-use super::{console, run, setup, subjects};
+use pipeline::{Exit, Expected, Failure, RunOptions, Settings};
 use record::format;
-use suites::Suite;
+use record::plan::Plan;
 use suites::planning::expected_run_s;
-use suites::settings::PlanContext;
+
+use super::console;
 
 /// Prints the plan.
 ///
 /// # Errors
 /// As planning itself.
-pub fn show(suite: &dyn Suite, config: &RunConfig, machine: &Machine) -> Result<Exit, Failure> {
-    let found = if suite.asks_server() { subjects::asker(config)? } else { subjects::expected(config) };
-    let name = config.model.clone().unwrap_or_else(|| setup::BUILT_IN.to_owned());
-    let planned = subjects::planned_subjects(&found);
-    let context = PlanContext {
-        subjects: planned.workers,
-        drivers: planned.drivers,
-        variants: planned.variants,
-        cores: machine.effective_cores,
-        tiktoken: name == setup::BUILT_IN,
-        workload: config.workload.clone(),
-    };
-    let model = ModelIdentity { name, sha256: String::new() };
-    let subjects = found.into_iter().map(|subject| subject.spec).collect();
-    let plan = run::make_plan(suite, config, &context, model, subjects, 0)?;
-    console::print(&text(&plan, config))
+pub fn show(options: &RunOptions) -> Result<Exit, Failure> {
+    let resumed = options.resume.as_deref().map(|run| pipeline::resume::open(run, options)).transpose()?;
+    let settings = Settings::of(resumed.as_ref().map_or(options, |resumed| &resumed.options))?;
+    let expected = Expected::of(&settings, &pipeline::probe(&settings.output))?;
+    let plan = pipeline::plan::of(&settings, &expected)?;
+    console::print(&text(&plan, &settings))
 }
 
 /// The plan in words.
-pub fn text(plan: &Plan, config: &RunConfig) -> String {
+pub fn text(plan: &Plan, settings: &Settings) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(out, "suite      {} ({})", plan.suite, plan.profile);
@@ -60,7 +46,7 @@ pub fn text(plan: &Plan, config: &RunConfig) -> String {
             workload.id, workload.pool, workload.warmup
         );
     }
-    for experiment in &config.experiments {
+    for experiment in &settings.experiments {
         let cells: Vec<_> = plan.cells.iter().filter(|cell| cell.experiment == experiment.name).collect();
         let _ = writeln!(out, "\n{} {}: {} cells", experiment.id, experiment.name, cells.len());
         for cell in cells {

@@ -1,5 +1,8 @@
 //! `llmbench list`: suites, experiments and engines, what is available here and, if not, why and how to get it.
 
+use clap::Args;
+use pipeline::subjects::python as python_worker;
+use pipeline::{Exit, Failure};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -9,11 +12,21 @@ use provision::cache;
 use provision::pyenv::{self, Environment, Interpreter, Surroundings};
 use serde::{Deserialize, Serialize};
 
-use super::args::ListArgs;
 use super::console::{self, hanging};
-use super::exit::{Exit, Failure};
-use super::subjects;
 use suites::EngineEntry;
+
+/// `llmbench list`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  llmbench list\n  llmbench list --python 3.12\n  llmbench list --json")]
+pub struct ListArgs {
+    /// Look at this interpreter too; repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Everything that `list` knows; `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -194,9 +207,9 @@ fn python_lines(choice: Result<&Interpreter, String>, entries: &[&EngineEntry], 
 
 /// Asks the worker in the environment that runs would use; making it is left to the first run.
 fn describe(interpreter: &Interpreter, cache: &Path) -> Result<Description, String> {
-    let environment = Environment::find(interpreter, subjects::LOCK, cache)
+    let environment = Environment::find(interpreter, python_worker::LOCK, cache)
         .ok_or("the first `llmbench run` installs it (from a lock with hashes, into the cache)")?;
-    let sources = subjects::install_worker(cache).map_err(|error| error.to_string())?;
+    let sources = python_worker::install_worker(cache).map_err(|error| error.to_string())?;
     let output = Command::new(&environment.python)
         .args(["-m", "llmbench_worker", "--describe"])
         .env("PYTHONPATH", sources)

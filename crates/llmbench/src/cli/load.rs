@@ -12,12 +12,9 @@ use provision::cache;
 use runner::interrupt::Interrupt;
 use serde_json::json;
 
-pub(super) use self::args::list;
-pub use self::args::{List, LoadArgs, Members, StepList};
-use super::exit::{Exit, Failure};
-use super::progress::Step;
-use super::setup::{self, ModelPrompt};
-use super::{console, files};
+pub use self::args::{LoadArgs, Members, StepList};
+use super::console;
+use super::numbers::List;
 use crate::load::calibration::{self, Calibration};
 use crate::load::drive::Bench;
 use crate::load::export::{self, Header};
@@ -29,6 +26,11 @@ use crate::load::server::{Access, examine, model_name};
 use crate::load::table::{self, Metric};
 use crate::load::varying::Varying;
 use crate::load::workload::{self, Form, Model, Requests, Source, Wanted};
+use crate::terminal::{Step, Terminal};
+use pipeline::input;
+use pipeline::key::Key;
+use pipeline::model::ModelPrompt;
+use pipeline::{Exit, Failure};
 use report::terminal::Style;
 
 /// Different requests that are made where the user does not say: more take long to generate, fewer repeat soon.
@@ -49,7 +51,7 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     let (name, models) = model_name(&access, args.model_name.as_deref())?;
     let settings = Settings { model: name, ..plan.settings.clone() };
     let cache = cache::root().map_err(Failure::usage)?;
-    let model = setup::model(args.model.as_deref(), &cache)?;
+    let model = pipeline::model::open(args.model.as_deref(), &cache, &Terminal)?;
     let prompt = ModelPrompt::load(&model, args.model.as_deref(), TIMESTAMP)?;
     let requests = requests(&plan, args.backend, &settings, &prompt)?;
     let found = examine(&access, &settings, &models, requests.first())?;
@@ -126,7 +128,7 @@ const REQUESTS: u32 = 200;
 impl Plan {
     fn of(args: &LoadArgs) -> Result<Self, Failure> {
         let trace = args.arrivals.as_ref().map(|path| {
-            files::check("--arrivals", path)?;
+            input::check("--arrivals", path)?;
             read_trace(path, args.arrivals_speed).map_err(Failure::usage)
         });
         let trace = trace.transpose()?;
@@ -223,14 +225,14 @@ fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wa
     };
     let source = match (args.dataset_name.as_str(), &args.dataset_path) {
         ("sharegpt" | "custom", Some(path)) => {
-            files::check("--dataset-path", path)?;
+            input::check("--dataset-path", path)?;
             Source::File(path.clone())
         }
         (name @ ("sharegpt" | "custom"), None) => {
             return Err(Failure::usage(format!("--dataset-name {name} needs the file: give --dataset-path FILE")));
         }
         ("words", Some(path)) => {
-            files::check("--dataset-path", path)?;
+            input::check("--dataset-path", path)?;
             Source::File(path.clone())
         }
         (name, Some(_)) => {
@@ -277,10 +279,14 @@ fn wanted(args: &LoadArgs, points: &[Point], count: Option<usize>) -> Result<(Wa
 
 fn access(args: &LoadArgs) -> Result<Access, Failure> {
     let target: Target = args.base_url.parse().map_err(Failure::usage)?;
+    let key = Key::read(&args.api_key_env, &target, args.insecure_key).map_err(Failure::usage)?;
+    if let Some(key) = &key {
+        eprintln!("note: {}", key.note(&target));
+    }
     Ok(Access {
         target: target.spoken(args.http_version),
         backend: args.backend,
-        key: std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty()),
+        key: key.map(|key| key.value().to_owned()),
         key_var: args.api_key_env.clone(),
         timeout_ns: (args.timeout * 1e9) as u64,
     })

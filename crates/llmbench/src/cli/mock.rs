@@ -17,7 +17,7 @@ use runner::interrupt::Interrupt;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::console;
-use super::exit::{Exit, Failure};
+use pipeline::{Exit, Failure};
 
 /// How often Ctrl-C is looked for.
 const LOOK: Duration = Duration::from_millis(50);

@@ -3,33 +3,28 @@
 pub mod advise;
 pub mod args;
 pub mod calibrate;
-pub mod config;
 pub mod console;
 pub mod doctor;
 pub mod dry_run;
-pub mod exit;
-pub mod files;
 pub mod list;
 pub mod load;
 pub mod mock;
-pub mod optional;
-pub mod outcome;
-pub mod progress;
+mod numbers;
 pub mod python;
 pub mod rank;
 pub mod report;
 pub mod run;
-pub mod setup;
+mod show;
 pub mod sidecar;
-pub mod subjects;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use pipeline::{Exit, Failure};
 
 use self::args::{Cli, Verb};
-use self::exit::{Exit, Failure};
 
 /// Runs a command line to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -6,6 +6,9 @@ mod outlook;
 mod rows;
 mod text;
 
+use clap::Args;
+use pipeline::subjects::python as python_worker;
+use pipeline::{Exit, Failure};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,11 +18,23 @@ use runner::interrupt::Interrupt;
 use serde::Serialize;
 
 use self::rows::{Place, Row, Where};
-use super::args::PythonArgs;
 use super::console;
-use super::exit::{Exit, Failure};
-use super::progress::Step;
-use super::subjects;
+use crate::terminal::Step;
+
+/// `llmbench python`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  llmbench python\n  llmbench python --python ./venv --python 3.13t\n  llmbench python --json\n\nExit codes:\n    0  all listed\n    2  an interpreter named with --python is of no use, or the cache cannot be\n       written\n  130  interrupted"
+)]
+pub struct PythonArgs {
+    /// Look at this interpreter too (a path, an environment or a version); repeatable.
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Vec<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// How long an interpreter may take that imports nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,7 +63,7 @@ struct Remedy {
 /// written.
 pub fn python(args: &PythonArgs) -> Result<Exit, Failure> {
     let cache = cache::root().map_err(Failure::usage)?;
-    let sources = subjects::install_worker(&cache).map_err(Failure::usage)?;
+    let sources = python_worker::install_worker(&cache).map_err(Failure::usage)?;
     let discovery = pyenv::discover(&args.python, &Surroundings::from_env());
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let default = discovery.default_choice().ok().map(|interpreter| interpreter.path.clone());
@@ -100,7 +115,7 @@ fn ask_all(
     let one = |interpreter: &Interpreter| -> Vec<Place> {
         let patience = if interpreter.free_threaded() { PATIENCE_WITH_IMPORTS } else { PATIENCE };
         let mut pythons = vec![(Where::Interpreter, interpreter.path.clone())];
-        let environment = Environment::find(interpreter, subjects::LOCK, cache);
+        let environment = Environment::find(interpreter, python_worker::LOCK, cache);
         pythons.extend(environment.map(|environment| (Where::Environment, environment.python)));
         pythons
             .into_iter()

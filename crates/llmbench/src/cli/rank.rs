@@ -1,8 +1,10 @@
 //! `llmbench rank`: engines of a run in order, over the texts on which all of them are right.
 
+use clap::Args;
+use pipeline::{Exit, Failure};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use benchstats::paired;
 use record::folder::RunFolder;
@@ -11,15 +13,44 @@ use record::plan::{Cell, Plan, Timing};
 use record::results::{Estimate, Row, Status, Table};
 use serde::Serialize;
 
-use super::args::RankArgs;
 use super::console;
-use super::exit::{Exit, Failure};
 use record::format;
 use report::terminal;
 use suites::preprocessing::rows;
 use suites::preprocessing::stacks::{NATIVE_ENCODE, TRANSFORMERS};
 use suites::present::{self, column, distinct, text};
 use suites::spec::suggestion;
+
+/// `llmbench rank`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  llmbench rank\n  llmbench rank latest --subject native\n  llmbench rank latest --baseline tiktoken-rs\n  llmbench rank latest --op template --json"
+)]
+pub struct RankArgs {
+    /// A run folder, or `latest`.
+    #[arg(default_value = "latest")]
+    pub run: PathBuf,
+
+    /// The experiment whose cells are ranked.
+    #[arg(long, value_name = "EXP", default_value = "engines")]
+    pub experiment: String,
+
+    /// What the engines do.
+    #[arg(long, value_name = "OP", default_value = "tokenize", value_parser = ["tokenize", "template"])]
+    pub op: String,
+
+    /// Compare with this engine: ENGINE, ENGINE/CALL_PATH or SUBJECT:ENGINE/CALL_PATH.
+    #[arg(long, value_name = "ENGINE")]
+    pub baseline: Option<String>,
+
+    /// Rank only what ran in this subject: native, python.
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// An engine that passed fewer than this share of the points that the baseline passed is left out, so that it does not
 /// leave the others without points.

@@ -8,9 +8,9 @@ use clap::Args;
 use provision::cache;
 use runner::interrupt::Interrupt;
 
-use super::exit::{Exit, Failure};
-use super::progress::Step;
-use super::{console, setup};
+use super::console;
+use crate::terminal::{Step, Terminal};
+use pipeline::{Exit, Failure};
 use sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
 
 /// How often a signal is looked for.
@@ -90,7 +90,7 @@ pub fn sidecar(args: &SidecarArgs) -> Result<Exit, Failure> {
     one_thread()?;
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let cache = cache::root().map_err(Failure::usage)?;
-    let model = setup::model(args.model.as_deref(), &cache)?;
+    let model = pipeline::model::open(args.model.as_deref(), &cache, &Terminal)?;
     let step = Step::spinner("tokenizer");
     let engine = Some(args.engine.as_str()).filter(|engine| *engine != "auto");
     let pipeline = Arc::new(Pipeline::load(&model.paths.dir, engine).map_err(Failure::usage)?);

@@ -12,7 +12,7 @@ use loadgen::limits;
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::json::Raw;
 use loadgen::serving::record::{Counted, Record};
-use loadgen::serving::session::Load;
+use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::slo::Slo;
 use loadgen::serving::spool::{self, Spool};
 use loadgen::serving::target::HttpVersion;
@@ -28,7 +28,7 @@ use super::points::Point;
 use super::server::{Access, Found};
 use super::workload::Requests;
 use crate::Failure;
-use crate::cli::progress::is_interactive;
+use crate::terminal::is_interactive;
 use record::format::significant;
 
 /// How long opening a connection may take before the clock starts, ns.
@@ -88,7 +88,7 @@ impl Bench<'_> {
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
         let schedule = self.schedule(point, number)?;
         let load = match point {
-            Point::Concurrency { users } => Load::Closed { concurrency: users, extent: self.extent },
+            Point::Concurrency { users } => self.users(users, self.extent),
             Point::Rate { cap, .. } | Point::Trace { cap } | Point::Ramp { cap, .. } | Point::Steps { cap, .. } => {
                 let schedule = schedule.as_ref().ok_or_else(|| Failure::bug("an open loop without a schedule"))?;
                 Load::Open { schedule, cap }
@@ -133,7 +133,7 @@ impl Bench<'_> {
         protocol.single_use = self.found.closes;
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
         let concurrency = point.connections().min(count);
-        let load = Load::Closed { concurrency, extent: Extent::count(count) };
+        let load = self.users(concurrency, Extent::count(count));
         // How many requests share a connection has to be known before they come.
         let connections = if self.access.target.version == HttpVersion::Http2 { concurrency } else { 0 };
         let options = Options { connections, timeout_ns: self.access.timeout_ns, linger_ns: 0, offset };
@@ -141,6 +141,11 @@ impl Bench<'_> {
             run(transport, &self.requests.sessions, load, &options, control, None)
         })?;
         Ok(count)
+    }
+
+    /// A closed loop whose users begin over one response time.
+    fn users(&self, concurrency: usize, extent: Extent) -> Load<'static> {
+        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.found.response_ns, concurrency, extent) }
     }
 
     /// Shows progress beside a run, and passes the interrupt on to it.

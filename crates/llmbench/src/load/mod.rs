@@ -3,7 +3,6 @@
 
 pub mod account;
 pub mod calibration;
-pub mod child;
 pub mod drive;
 pub mod export;
 pub mod memory;

@@ -39,6 +39,8 @@ pub struct Found {
     pub counts_tokens: bool,
     /// It closes connections that it said it would keep.
     pub closes: bool,
+    /// How long the one request took, ns: over so long the users of a closed loop begin.
+    pub response_ns: u64,
     /// It has a page of counters that are known.
     pub has_counters: bool,
     pub notes: Vec<String>,
@@ -74,8 +76,9 @@ pub fn model_name(access: &Access, asked: Option<&str>) -> Result<(Option<String
 /// Usage, with what is wrong and what to do.
 pub fn examine(access: &Access, settings: &Settings, models: &[String], body: &[u8]) -> Result<Found, Failure> {
     let key = access.key.as_deref();
-    let Probe { reply, closes, .. } = probe::probe(&access.target, access.backend, key, body, access.timeout_ns)
-        .map_err(|error| sentence(access, settings.model.as_deref(), models, &error))?;
+    let Probe { reply, closes, took_ns } =
+        probe::probe(&access.target, access.backend, key, body, access.timeout_ns)
+            .map_err(|error| sentence(access, settings.model.as_deref(), models, &error))?;
     let mut notes = Vec::new();
     if settings.stream && !reply.streamed {
         notes.push(
@@ -105,6 +108,7 @@ pub fn examine(access: &Access, settings: &Settings, models: &[String], body: &[
         streams: reply.streamed,
         counts_tokens,
         closes,
+        response_ns: took_ns,
         has_counters: Counts::fetch(access).is_some(),
         notes,
     })

@@ -222,7 +222,7 @@ impl Maker<'_> {
 impl Requests {
     fn push(&mut self, turns: Vec<(Vec<u8>, u32)>, think_ns: u64) {
         self.prompt_tokens.push(turns.iter().map(|(_, tokens)| *tokens).collect());
-        let turns = turns.into_iter().map(|(body, _)| Turn { body: Arc::from(body), think_ns }).collect();
+        let turns = turns.into_iter().map(|(body, _)| Turn { body: Arc::from(body), think_ns, mark: None }).collect();
         self.sessions.push(Session { turns });
     }
 

@@ -205,6 +205,7 @@ fn info(folder: &RunFolder, cells: Vec<Cell>) -> RunInfo {
         binary_sha256: "ab12".repeat(16),
         started: "2026-11-24T03:57:45Z".into(),
         command: ["llmbench", "run", "preprocessing", "--quick"].map(str::to_owned).to_vec(),
+        options: serde_json::Value::Null,
         plan_sha256: "1f0c9a7e".repeat(8),
         plan: Plan {
             schema: 1,

@@ -31,9 +31,24 @@ impl Shell {
 
     /// `llmbench` with these arguments, no interpreter in reach and no variable of the user's.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_llmbench"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_llmbench"));
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// A script of a POSIX shell that finds `llmbench`, in the same world.
+    #[allow(dead_code, reason = "one of the test programs that share this file calls it")]
+    pub fn sh(&self, script: &str) -> Output {
+        let link = self.path("bin/llmbench");
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_llmbench"), link).unwrap();
+        }
+        self.program("/bin/sh").args(["-c", script]).output().unwrap()
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", self.path("bin"))

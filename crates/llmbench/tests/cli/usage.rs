@@ -39,6 +39,26 @@ fn options_that_exclude_each_other() {
 }
 
 #[test]
+fn a_key_of_the_serving_suite_stays_on_this_machine_or_is_encrypted() {
+    let shell = Shell::new();
+    let said = |url: &str, more: &[&str]| {
+        let args =
+            ["run", "serving", "--quick", "--exp", "1", "--base-url", url, "--api-key-env", "MY_KEY", "--strict-env"];
+        let output = shell.command(&[&args[..], more].concat()).env("MY_KEY", "sk-very-secret").output().unwrap();
+        let text = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(!text.contains("very-secret"), "{text}");
+        (code(&output), text)
+    };
+    let (exit, refused) = said("http://nowhere.invalid:9", &["--model", "none/at/all"]);
+    assert!(exit == 2 && refused.contains("MY_KEY would go to http://nowhere.invalid:9 in plain text"), "{refused}");
+    let (_, allowed) = said("http://nowhere.invalid:9", &["--insecure-key", "--model", "none/at/all"]);
+    assert!(allowed.contains("the key in MY_KEY is sent to nowhere.invalid"), "{allowed}");
+    let (exit, secret) = said("http://me:hunter2@host", &[]);
+    assert!(exit == 2 && secret.contains("user or password") && !secret.contains("hunter2"), "{secret}");
+    assert!(!shell.path("output").exists(), "nothing is left behind");
+}
+
+#[test]
 fn settings_files_that_are_wrong() {
     let cases = [
         ("unknown_key", "qick = true\n"),

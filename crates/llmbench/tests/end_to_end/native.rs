@@ -44,5 +44,17 @@ fn native_rows_are_measured_and_python_rows_name_the_remedy() {
         assert!(!bytes.is_empty(), "{name}");
         assert!(!String::from_utf8_lossy(&bytes).contains("hf_secret123"), "{name} shows the token");
     }
+    // The command that stands under the experiment, given to a shell, measures the same.
+    let hash = |name: &str| -> Value {
+        let info: Value = serde_json::from_slice(&std::fs::read(shell.path(name).join("run.json")).unwrap()).unwrap();
+        info["plan_sha256"].clone()
+    };
+    let (planned, before) = (hash("output/latest"), folder.canonicalize().unwrap());
+    let command = results["experiments"][0]["command"].as_str().unwrap();
+    assert!(command.contains("--config settings.toml") && command.ends_with("--exp 4"), "{command}");
+    let output = shell.sh(command);
+    assert_eq!(code(&output), 100, "{}", String::from_utf8_lossy(&output.stderr));
+    assert_ne!(folder.canonicalize().unwrap(), before, "it measured again");
+    assert_eq!(hash("output/latest"), planned, "{command}");
     assert!(!stderr.contains("hf_secret123") && !String::from_utf8_lossy(&output.stdout).contains("hf_secret123"));
 }

@@ -122,6 +122,7 @@ fn run_info(folder: &RunFolder, plan: Plan) -> RunInfo {
         binary_sha256: "cd".repeat(32),
         started: "2026-11-24T00:00:00Z".to_owned(),
         command: vec!["llmbench".to_owned()],
+        options: serde_json::Value::Null,
         plan_sha256: "ef".repeat(32),
         plan,
         loops: BTreeMap::new(),

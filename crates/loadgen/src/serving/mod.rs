@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod json;
 pub mod knock;
 mod ledger;
+pub mod mark;
 pub mod probe;
 pub mod prometheus;
 pub mod record;

@@ -94,6 +94,8 @@ pub fn run<T: Transport>(
             Load::Closed { concurrency, .. } => (Mode::Closed { concurrency }, usize::MAX),
         };
         let mut limited = ClientLimited::default();
+        // Whoever sends takes what it needs of a body at once.
+        let mut scratch = Vec::new();
         // Whether the next request has waited for a slot, and when slots became free since.
         let (mut blocked, mut freed) = (false, Slots::default());
         while !control.is_stopped() {
@@ -107,7 +109,8 @@ pub fn run<T: Transport>(
                 let Some(due) = source.next(now_ns()) else { break };
                 let released = if blocked { due.at_ns.max(freed.next()) } else { due.at_ns };
                 limited.add(released - due.at_ns);
-                flight.send(due, &source.session(due.session).turns[usize::from(due.turn)].body, released);
+                let turn = &source.session(due.session).turns[usize::from(due.turn)];
+                flight.send(due, turn.body_of(due.session, &mut scratch), released);
                 burst += 1;
             }
             // A request that could not be handed over has ended already.

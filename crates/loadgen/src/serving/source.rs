@@ -51,13 +51,14 @@ impl<'a> Source<'a> {
         };
         match load {
             Load::Open { schedule, .. } => source.arrivals = Arrivals::Scheduled(schedule.times_ns()),
-            Load::Closed { concurrency, extent } => {
+            Load::Closed { concurrency, extent, stagger_ns } => {
                 source.arrivals = Arrivals::Closed {
                     most: extent.count.unwrap_or(usize::MAX),
                     end_ns: extent.duration_ns.map_or(u64::MAX, |duration| start_ns.saturating_add(duration)),
                     users: concurrency,
                 };
-                (0..concurrency).for_each(|_| source.begin(start_ns));
+                let step_ns = stagger_ns as f64 / concurrency.max(1) as f64;
+                (0..concurrency).for_each(|user| source.begin(start_ns + (user as f64 * step_ns) as u64));
             }
         }
         source
@@ -166,7 +167,9 @@ mod tests {
     use crate::serving::session::Turn;
 
     fn sessions(turns: usize) -> Vec<Session> {
-        vec![Session { turns: (0..turns).map(|turn| Turn { body: [turn as u8].into(), think_ns: 100 }).collect() }]
+        vec![Session {
+            turns: (0..turns).map(|turn| Turn { body: [turn as u8].into(), think_ns: 100, mark: None }).collect(),
+        }]
     }
 
     #[test]
@@ -187,10 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn users_begin_one_after_another() {
+        let sessions = sessions(1);
+        let load = Load::Closed { concurrency: 4, extent: Extent::duration(350), stagger_ns: 400 };
+        let mut source = Source::new(load, &sessions, 0, 1000);
+        assert_eq!(source.next(1000), Some(Due { at_ns: 1000, session: 0, turn: 0 }));
+        assert_eq!((source.next(1099), source.next_ns()), (None, Some(1100)));
+        // Who is answered early begins again between the others, and the first sessions stay those of the users' first requests.
+        source.ended(0, 0, 1150, true, false);
+        let all: Vec<(u64, u32)> =
+            std::iter::from_fn(|| source.next(5000)).map(|due| (due.at_ns, due.session)).collect();
+        assert_eq!(all, [(1100, 1), (1150, 4), (1200, 2), (1300, 3)]);
+    }
+
+    #[test]
     fn users_begin_again_until_the_end() {
         let sessions = sessions(1);
         let extent = Extent { count: Some(4), duration_ns: None };
-        let mut source = Source::new(Load::Closed { concurrency: 3, extent }, &sessions, 0, 1000);
+        let mut source = Source::new(Load::Closed { concurrency: 3, extent, stagger_ns: 0 }, &sessions, 0, 1000);
         let due: Vec<u32> = std::iter::from_fn(|| source.next(1000)).map(|due| due.session).collect();
         assert_eq!(due, [0, 1, 2]);
         source.ended(1, 0, 1500, false, false);
@@ -198,11 +215,11 @@ mod tests {
         source.ended(0, 0, 1600, true, false);
         assert!(source.is_dry() && !source.lost_all());
         let extent = Extent::duration(500);
-        let mut source = Source::new(Load::Closed { concurrency: 1, extent }, &sessions, 0, 1000);
+        let mut source = Source::new(Load::Closed { concurrency: 1, extent, stagger_ns: 0 }, &sessions, 0, 1000);
         source.next(1000);
         source.ended(0, 0, 1500, true, false);
         assert!(source.is_dry());
-        let mut source = Source::new(Load::Closed { concurrency: 1, extent }, &sessions, 0, 1000);
+        let mut source = Source::new(Load::Closed { concurrency: 1, extent, stagger_ns: 0 }, &sessions, 0, 1000);
         source.next(1000);
         source.ended(0, 0, 1100, false, true);
         assert!(source.is_dry() && source.lost_all());

@@ -1,7 +1,6 @@
 //! Can a run be used? A verdict on the client, not on the server.
 
 use super::run::Run;
-use crate::driver::Mode;
 use crate::lateness::{LATE_NS, LATE_SHARE, Lateness, Note, Reason, SATURATED, Spread, Verdict};
 
 /// The client's error that applies to a run, by its source.
@@ -47,14 +46,7 @@ pub fn lateness(run: &Run) -> Lateness {
 pub fn judge(run: &Run, lateness: &Lateness, median_ttft_ns: Option<f64>, error: Option<ClientError>) -> Verdict {
     let limit_ns = median_ttft_ns.map_or(0, |median| (median * LATE_SHARE) as u64).max(LATE_NS);
     let mut reasons = Vec::new();
-    if let Mode::Open { .. } = run.mode {
-        if lateness.own.p99_ns > limit_ns {
-            reasons.push(Reason::Late { p99_ns: lateness.own.p99_ns, limit_ns });
-        }
-        if lateness.timer.p99_ns > limit_ns {
-            reasons.push(Reason::TimerLate { p99_ns: lateness.timer.p99_ns, limit_ns });
-        }
-    }
+    reasons.extend(lateness.reasons(run.mode, limit_ns));
     if run.usage.share() > SATURATED {
         reasons.push(Reason::Saturated { share: run.usage.share() });
     }

@@ -8,7 +8,7 @@ use std::io;
 use super::answer::Failure;
 use super::connection::{Address, Connection, Received, ended};
 use super::endpoint::Endpoint;
-use super::poller::{Poller, Ready};
+use super::poller::{AT_ONCE, Poller, Ready};
 use super::protocol::Protocol;
 use super::remote::{Remote, SocketOptions, connect_failure, open_error};
 use super::{Event, MOST_BYTES, OpenError, Opening, Submitted, Transport};
@@ -26,6 +26,9 @@ const SHARED_SCRATCH: usize = 32 << 10;
 
 /// How many ready sockets are read before the time is looked at. Reading one takes a few µs.
 const BETWEEN_LOOKS: usize = 4;
+
+/// So long what the poller told of a connection is taken for its state, ns: some sends in a row.
+const KNOWN_NS: u64 = 1_000_000;
 
 /// Order in which connections are taken: those that the server reads first, then the fewest requests in flight, then the one
 /// that was used longest ago. So load is spread over all connections, and over all processes behind one port.
@@ -48,6 +51,10 @@ pub struct Sockets {
     /// On which connection a request waits.
     flights: HashMap<u64, usize>,
     ready: VecDeque<Ready>,
+    /// When the poller last told of all sockets, ns …
+    polled_ns: u64,
+    /// … and the same of the last time that all that it told was taken in.
+    looked_ns: u64,
     /// What happened outside `wait`.
     backlog: Vec<Event>,
     late: Opening,
@@ -84,6 +91,8 @@ impl Sockets {
             free: BTreeSet::new(),
             flights: HashMap::new(),
             ready: VecDeque::new(),
+            polled_ns: 0,
+            looked_ns: 0,
             backlog: Vec::new(),
             late: Opening::default(),
             turn: 0,
@@ -396,7 +405,10 @@ impl Transport for Sockets {
             let Some(one) = self.connections[index].as_mut() else { continue };
             // A request is handed to another connection only while no byte of it was taken: a server that closed this one is
             // found out before the request is written, not by losing it.
-            if !is_new && one.codec.is_serial() && one.connecting_ns.is_none() && one.is_spent() {
+            // One that was never used has no answer behind it after which a server closes: what the poller told of it a moment ago stands,
+            // and a burst of first requests costs one system call each, not two.
+            let is_known = one.last_used == 0 && began_ns.saturating_sub(self.looked_ns) < KNOWN_NS;
+            if !is_new && !is_known && one.codec.is_serial() && one.connecting_ns.is_none() && one.is_spent() {
                 let mut events = std::mem::take(&mut self.backlog);
                 if let Reading::Lost(lost) = self.receive(index, &mut events) {
                     self.lose(index, &lost, &mut events);
@@ -450,6 +462,8 @@ impl Transport for Sockets {
         }
         if self.ready.is_empty() {
             self.poller.wait(now_ns(), until_ns, &mut self.ready)?;
+            // It tells of so many at a time: of a full list there may be more.
+            self.polled_ns = if self.ready.len() < AT_ONCE { now_ns() } else { 0 };
         }
         let mut handled = 0;
         while let Some(ready) = self.ready.pop_front() {
@@ -459,6 +473,9 @@ impl Transport for Sockets {
             if handled % BETWEEN_LOOKS == 0 && (!events.is_empty() || now_ns() >= until_ns) {
                 break;
             }
+        }
+        if self.ready.is_empty() {
+            self.looked_ns = self.polled_ns;
         }
         Ok(())
     }

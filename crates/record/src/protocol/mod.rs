@@ -132,6 +132,10 @@ pub enum Answer {
         /// Time spent in warm-up or settling calls, ns.
         #[serde(default)]
         warm_ns: u64,
+        /// After `prepare`: a block of this cell ends by itself within this, whatever is measured, ns; later the worker hangs and is ended.
+        /// Absent from workers that cannot know: the runner goes by what calls took in the calibration.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_ns: Option<u64>,
     },
     Dump {
         cell_id: String,
@@ -191,6 +195,9 @@ pub struct Ready {
     pub loop_overhead_ns: u64,
     /// Time from process start to here that went into imports and loading, ns.
     pub load_ns: u64,
+    /// Making a cell ready ends by itself within this, ns; absent from workers that cannot know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare_limit_ns: Option<u64>,
 }
 
 /// One measurement, in nanoseconds of CLOCK_MONOTONIC.

@@ -1,5 +1,6 @@
 //! Workers that fail in the middle of a measurement: the cell pays, the others are measured.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use record::plan::Plan;
@@ -84,7 +85,7 @@ fn a_hang_times_out_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_worker_that_is_killed_in_a_run_is_replaced_within_it() {
+fn a_worker_that_is_killed_in_a_run_is_replaced_and_the_next_run_has_the_cell_again() {
     let marks = marks();
     let plan = with(&marks, json!({"does": "killed_in_a_run"}));
     let bench = Bench::new(&plan);
@@ -92,10 +93,11 @@ fn a_worker_that_is_killed_in_a_run_is_replaced_within_it() {
     let outcome = outcome.unwrap();
     assert_eq!((outcome.stopped, outcome.runs), (Stopped::Runs, 3));
     let bad = bench.read().cells["bad"].clone();
-    assert_eq!(bad.status(), Status::Error);
-    assert_eq!(bad.message.as_deref(), Some("the worker died (signal 9, out of memory?)"));
-    // Its block before the death stands; what it sent of the block in which it died does not.
-    assert_eq!(bad.runs.values().map(Vec::len).collect::<Vec<_>>(), [1]);
+    assert_eq!((bad.status(), bad.run_values().len()), (Status::Ok, 2));
+    let died = (Status::Error, "the worker died (signal 9, out of memory?)".to_owned());
+    assert_eq!(bad.failed, BTreeMap::from([(0, died)]));
+    // Its block before the death stands in the file; what it sent of the block in which it died does not.
+    assert_eq!(bad.runs.values().map(Vec::len).collect::<Vec<_>>(), [1, 3, 3]);
     assert_eq!(bad.runs[&0][0].calls, 10);
     good_cells_are_whole(&bench);
     assert_eq!(outcome.warnings, ["the worker of s failed in run 0: the worker died (signal 9, out of memory?)"]);
@@ -105,21 +107,77 @@ fn a_worker_that_is_killed_in_a_run_is_replaced_within_it() {
     assert_eq!(log(&marks).iter().filter(|line| line[2] == "hello").count(), 5);
 }
 
+/// Cells whose blocks hang, each in its own block of those that were asked for, the calibration's counted as the first.
+fn late(marks: &TempDir, fail_at: &[&[u32]]) -> (Plan, Bench) {
+    let mut cells = vec![reference(cell("good/1", "s", json!({}))), cell("good/2", "s", json!({"ns": 2_000_000}))];
+    cells.extend(fail_at.iter().enumerate().map(|(i, at)| {
+        // A call of 2 ms needs no second block of calibration.
+        let params = json!({"does": "late", "fail_at": at, "ns": 2_000_000, "limit_ns": 300_000_000});
+        cell(&format!("late/{i}"), "s", params)
+    }));
+    let plan = plan(vec![fake("s", marks.path(), &[])], cells);
+    let mut bench = Bench::new(&plan);
+    bench.limits.grace = Duration::from_millis(200);
+    (plan, bench)
+}
+
+/// More cells are late than workers may die in a row: each costs itself, in that run.
 #[test]
-fn a_subject_whose_workers_keep_dying_is_given_up_and_the_others_go_on() {
+fn what_is_late_is_lost_in_its_run_and_nothing_else() {
+    let marks = marks();
+    let (plan, bench) = late(&marks, &[&[2], &[2], &[3], &[2]]);
+    assert_eq!(bench.measure(&plan).unwrap().stopped, Stopped::Runs);
+    good_cells_are_whole(&bench);
+    let read = bench.read();
+    for i in 0..4 {
+        let late = &read.cells[&format!("late/{i}")];
+        let (status, message) = &late.failed[&0];
+        assert_eq!((*status, late.failed.len()), (Status::Timeout, 1));
+        // What the worker said that a block may take, and the time for its answer.
+        assert!(message.starts_with("the worker did not finish block within 0.500 s and was ended"), "{message}");
+        assert_eq!((late.status(), late.run_values().len()), (Status::Ok, 2), "{i}");
+        assert!([1, 2].iter().all(|run| late.runs[run].len() == 3));
+    }
+}
+
+#[test]
+fn a_cell_that_fails_in_two_runs_in_a_row_costs_no_third() {
+    let marks = marks();
+    // Late at its first block of run 0, which is then over for it, and of run 1.
+    let (plan, bench) = late(&marks, &[&[2, 3], &[2, 6]]);
+    let outcome = bench.measure(&plan).unwrap();
+    good_cells_are_whole(&bench);
+    let read = bench.read();
+    let blocks = |cell: &str| log(&marks).iter().filter(|line| line[2] == "block" && line[3] == cell).count();
+    assert_eq!((read.status("late/0"), read.cells["late/0"].failed.len(), blocks("late/0")), (Status::Timeout, 2, 3));
+    let said = outcome
+        .warnings
+        .iter()
+        .filter(|line| line.starts_with("late/0 is not measured any more: it failed in 2 runs in a row"));
+    assert_eq!(said.count(), 1, "{:?}", outcome.warnings);
+    // A run that worked lies between: its second failure is a first again.
+    assert_eq!((read.status("late/1"), read.cells["late/1"].run_values().len()), (Status::Ok, 1));
+}
+
+#[test]
+fn a_subject_whose_workers_keep_dying_is_given_up_for_the_run_and_the_others_go_on() {
     let marks = marks();
     let mut cells = vec![reference(cell("good", "s", json!({})))];
-    cells.extend((0..4).map(|i| cell(&format!("bad/{i}"), "t", json!({"does": "killed_in_a_run"}))));
+    let dies = json!({"does": "dies", "fail_at": [2], "ns": 2_000_000});
+    cells.extend((0..4).map(|i| cell(&format!("bad/{i}"), "t", dies.clone())));
     let plan = plan(vec![fake("s", marks.path(), &[]), fake("t", marks.path(), &[])], cells);
     let bench = Bench::new(&plan);
     assert_eq!(bench.measure(&plan).unwrap().stopped, Stopped::Runs);
     let read = bench.read();
     assert_eq!((read.status("good"), read.run_values("good").len()), (Status::Ok, 3));
-    let messages: Vec<&str> = (0..4).map(|i| read.cells[&format!("bad/{i}")].message.as_deref().unwrap()).collect();
+    let messages: Vec<&str> = (0..4).map(|i| read.cells[&format!("bad/{i}")].failed[&0].1.as_str()).collect();
     let died = "the worker died (signal 9, out of memory?)";
     assert_eq!(messages.iter().filter(|m| **m == died).count(), 3);
     let last = format!("given up after 3 failures of the worker; the last: {died}");
     assert_eq!(messages.iter().filter(|m| **m == last).count(), 1);
+    // The last of them is met by its second block only in the next run, where it is the only one.
+    let whole = (0..4).filter(|i| read.cells[&format!("bad/{i}")].run_values().len() == 2).count();
+    assert_eq!(whole, 3, "{:?}", read.cells);
 }
 
 #[test]

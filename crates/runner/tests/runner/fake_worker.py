@@ -37,6 +37,14 @@ def once(name):
         return False
 
 
+def count(name):
+    """How often this was called with that name, this time included, over all processes."""
+    path = os.path.join(os.environ["FAKE_FLAGS"], name.replace("/", "-"))
+    with open(path, "a+") as file:
+        file.write("x")
+        return file.tell()
+
+
 def hang():
     child = subprocess.Popen(["sleep", "1000"])
     with open(os.path.join(os.environ["FAKE_FLAGS"], "pids"), "a") as file:
@@ -80,7 +88,8 @@ def prepare(request):
         say(type="check", cell_id=cell, hashes=[digest(cell, i) for i in range(request["check"])])
     if request["warmup_ns"]:
         called += 1
-    say(type="done", cell_id=cell, warm_ns=request["warmup_ns"])
+    limit = {"limit_ns": request["op"]["params"]["limit_ns"]} if "limit_ns" in request["op"]["params"] else {}
+    say(type="done", cell_id=cell, warm_ns=request["warmup_ns"], **limit)
 
 
 def sample(request, calls, cell=None):
@@ -122,6 +131,11 @@ def block(request):
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "hang":
         hang()
+    # The first block of a cell is the calibration's.
+    if count(f"blocks {cell}") in params.get("fail_at", []):
+        if does == "late":
+            hang()
+        os.kill(os.getpid(), signal.SIGKILL)
     if does == "garbage":
         answers.write("Segmentation whatever " * 40 + "\n")
         time.sleep(1000)

@@ -150,6 +150,7 @@ impl Bench {
             binary_sha256: "b1".repeat(32),
             started: "2026-11-24T00:00:00Z".to_owned(),
             command: vec!["llmbench".to_owned()],
+            options: serde_json::Value::Null,
             plan_sha256: hash,
             plan: plan.clone(),
             loops: BTreeMap::new(),

@@ -22,6 +22,7 @@ pub mod stacks;
 pub mod strategies;
 mod strategy_tables;
 
+use super::settings::SubjectKind;
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};
 
@@ -59,6 +60,11 @@ impl Suite for Preprocessing {
             Box::new(gil_cost::GilCost),
             Box::new(engines::Engines),
         ]
+    }
+
+    fn subjects(&self) -> &'static [SubjectKind] {
+        use SubjectKind::{NativeCalls, PythonCalls, PythonCallsWithGil, ServedStrategies};
+        &[NativeCalls, PythonCalls, PythonCallsWithGil, ServedStrategies]
     }
 
     fn engines(&self) -> Vec<EngineEntry> {

@@ -136,6 +136,13 @@ pub fn invalid(input: &AnalysisInput, cell: &Cell) -> Option<String> {
                 "invalid_client_error",
                 format!("the client read late, p99 up to {}", format::duration(worst("client_error_p99_ns"))),
             ),
+            (
+                "invalid_unique_hits",
+                format!(
+                    "the server found {} of prompts in its cache that it had never met",
+                    format::percent(worst("unique_hit_share"))
+                ),
+            ),
             ("invalid_no_answer", "no request was answered".to_owned()),
             ("invalid_ended_early", "it ended early".to_owned()),
         ]

@@ -27,6 +27,7 @@ mod tax_findings;
 pub mod ttft_parts;
 mod usage;
 
+use super::settings::SubjectKind;
 use super::spec::SuiteSpec;
 use super::{EngineEntry, Experiment, Suite};
 
@@ -68,8 +69,8 @@ impl Suite for Serving {
         Vec::new()
     }
 
-    fn asks_server(&self) -> bool {
-        true
+    fn subjects(&self) -> &'static [SubjectKind] {
+        &[SubjectKind::Server]
     }
 }
 

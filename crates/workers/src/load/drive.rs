@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
-use loadgen::capacity::{Point, search};
+use loadgen::capacity::{MOST_FAILED, Point, search};
 use loadgen::driver::{Control, Options, Run, run_closed, run_open};
 use loadgen::lateness::{Lateness, Reason, Verdict};
 use loadgen::outcome::Verification;
 use loadgen::proctree::process_tree;
 use loadgen::summary::{Latencies, Summary, Window};
 use loadgen::transport::{Endpoint, SocketOptions, Sockets};
+use record::plan::{self, Timing};
 use record::protocol::{LoadOrder, Sample};
 
-use super::servers::Running;
+use super::servers::{ASK_TIMEOUT, Running, START_TIMEOUT};
 
 /// Most requests in flight in the search for the capacity.
 const MOST_CONCURRENCY: usize = 128;
@@ -24,6 +25,8 @@ const SEARCH_SHARE: u64 = 2;
 /// Requests one at a time take this part of a block, and so much at most.
 const ALONE_SHARE: u64 = 8;
 const MOST_ALONE_NS: u64 = 1_000_000_000;
+/// Questions to the server around a stretch: counters to zero, counters.
+const ASKS: u64 = 2;
 /// Connections of frames; each carries any number of requests.
 const CONNECTIONS: usize = 8;
 /// HTTP/1.1 connections that are open before the clock starts; more are opened where they are needed, and counted. Of a few, all may
@@ -31,6 +34,20 @@ const CONNECTIONS: usize = 8;
 const HTTP_CONNECTIONS: usize = 64;
 /// They are opened one by one, so that every process has slept since it accepted the last, ns.
 pub const OPENING_GAP_NS: u64 = 2_000_000;
+
+/// Within what time a block ends by itself, ns: the server may have to be started, and a request under way at the end of a stretch is waited
+/// for as long as one may take.
+pub fn limit_ns(timing: &Timing) -> u64 {
+    let Timing::Load { drive, span_ns } = timing else { return 0 };
+    let around = Options::default().timeout_ns + ASKS * ASK_TIMEOUT.as_nanos() as u64;
+    let alone = MOST_ALONE_NS + Options::default().timeout_ns;
+    let load = match drive {
+        plan::Drive::Capacity => u64::from(MOST_CONCURRENCY.ilog2() + 1) * (span_ns / SEARCH_SHARE + around),
+        // Arrivals at random may take longer than on average.
+        _ => 2 * span_ns + around,
+    };
+    START_TIMEOUT.as_nanos() as u64 + alone + load
+}
 
 /// Why a stretch is no measurement.
 pub enum DriveError {
@@ -86,14 +103,18 @@ impl Drive<'_> {
         let found = search(MOST_CONCURRENCY, |concurrency| {
             let measured = self.measured(|drive| drive.closed(concurrency, span_ns))?;
             start_ns.get_or_insert(measured.run.start_ns);
-            Ok(Point {
+            Ok(Some(Point {
                 concurrency,
                 throughput: measured.summary.throughput,
                 failed: measured.summary.failed as f64 / measured.summary.due.max(1) as f64,
                 valid: measured.verdict.is_valid(),
-            })
+            }))
         })?;
-        let (Some(plateau), Some(knee)) = (found.plateau, found.knee) else {
+        // Where the client was late everywhere, the best that was seen sets the rates; each stretch at them has a verdict of its own.
+        let answered = found.points.iter().filter(|point| point.failed <= MOST_FAILED);
+        let best = answered.max_by(|a, b| a.throughput.total_cmp(&b.throughput));
+        let usable = found.plateau.zip(found.knee).or(best.map(|point| (point.throughput, point.concurrency)));
+        let Some((plateau, knee)) = usable else {
             return Err(DriveError::Failed(
                 "no point of the closed loop could be used to find the capacity".to_owned(),
             ));

@@ -107,7 +107,7 @@ impl Driving for Loader {
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &protocol::Inputs) -> Result<(), Refusal> {
+    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &protocol::Inputs) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
         if op.name != "serve" || !matches!(timing, Timing::Load { .. }) {
             return Err(Refusal::failed(format!("this worker drives servers and cannot time {}", op.name)));
@@ -123,7 +123,7 @@ impl Driving for Loader {
         let strategy =
             Strategy::of(op, model.paths.clone(), model.timestamp, inputs.clone()).map_err(Refusal::failed)?;
         self.cells.insert(cell_id.to_owned(), Cell { strategy, payloads });
-        Ok(())
+        Ok(drive::limit_ns(timing))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {

@@ -23,8 +23,8 @@ use crate::driving::Refusal;
 pub const SERVER_VAR: &str = "LLMBENCH_SERVER";
 
 /// A server imports its packages, starts its processes and warms them.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
-const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+pub const START_TIMEOUT: Duration = Duration::from_secs(120);
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the interpreter's own facts.
 const DESCRIBE: &str = "import json,sys,platform\nfrom importlib import metadata\n\
 def version(name):\n    try:\n        return metadata.version(name)\n    except Exception:\n        return None\n\

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use engines::Tokenizer;
 use loadgen::serving::backend::{Ask, Backend, Settings};
+use loadgen::serving::mark::{DIGITS, Mark};
 use loadgen::serving::session::Session;
 use record::plan::Op;
 use record::protocol;
@@ -12,9 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::inputs::Inputs;
 use loadgen::service_level::Level;
-
-/// Most bodies that are made for a stretch, so that a long one does not fill the memory: then they come again.
-const MOST_BYTES: usize = 512 << 20;
 
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,30 +119,52 @@ impl Pool {
         })
     }
 
+    /// Of requests and their rendered prompts.
+    #[cfg(test)]
+    pub fn of(requests: Vec<Value>, texts: Vec<String>, tokenizer: Tokenizer) -> Self {
+        Self { requests, texts, tokenizer }
+    }
+
     /// Requests that there are.
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Sessions of one request each. `count` are made where each is unique, otherwise one for each request of the pool. `stretch` is a number
-    /// that no other stretch of the run has.
+    /// Sessions of one request each, one for each request of the pool. Where each is to be unique, its number in the run is written into it as
+    /// it is sent, before everything else that the prompt says: they come again and again, and never the same. `stretch` is a number that
+    /// no other stretch of the run has.
     ///
     /// # Errors
-    /// The backend does not take this form.
-    pub fn sessions(&self, way: &Way, model: Option<&str>, count: usize, stretch: u64) -> Result<Vec<Session>, String> {
+    /// The backend does not take this form, or has no place for a number.
+    pub fn sessions(&self, way: &Way, model: Option<&str>, stretch: u64) -> Result<Vec<Session>, String> {
         let settings = settings(way, model);
-        let count = if way.unique { count.max(1) } else { self.requests.len() };
-        let (mut sessions, mut bytes) = (Vec::with_capacity(count), 0);
-        for index in 0..count {
-            let mark = way.unique.then(|| format!("[{stretch:x}.{index:x}] "));
-            let body = self.body(way, &settings, index % self.requests.len(), mark.as_deref())?;
-            bytes += body.len();
-            sessions.push(Session::single(body));
-            if bytes > MOST_BYTES {
-                break;
+        let session = |index| match (way.unique, way.form) {
+            (false, _) => Ok(Session::single(self.body(way, &settings, index, None)?)),
+            (true, Form::Ids) => self.unique_ids(way, &settings, index, stretch),
+            (true, Form::Messages | Form::Text) => {
+                let zeros = format!("[{stretch:x}.{:0width$x}", 0, width = DIGITS);
+                let body = self.body(way, &settings, index, Some(&format!("{zeros}] ")))?;
+                let mark = Mark::in_text(&body, &zeros).ok_or_else(not_unique)?;
+                Ok(Session::marked(body, mark))
             }
-        }
-        Ok(sessions)
+        };
+        (0..self.requests.len()).map(session).collect()
+    }
+
+    /// A request of ids that begins with the digits of both numbers, each a token.
+    fn unique_ids(&self, way: &Way, settings: &Settings, index: usize, stretch: u64) -> Result<Session, String> {
+        let digit = |number: usize| {
+            let ids = self.tokenizer.ids(&format!("{number:x}")).map_err(|error| error.to_string())?;
+            ids.last().copied().ok_or_else(not_unique)
+        };
+        let digits: Vec<u32> = (0..16).map(digit).collect::<Result<_, _>>()?;
+        let digits: [u32; 16] = digits.try_into().map_err(|_| not_unique())?;
+        let lead: Vec<u32> = (0..16).rev().map(|place| digits[(stretch >> (4 * place)) as usize & 0xf]).collect();
+        let own = self.tokenizer.ids(&self.texts[index]).map_err(|error| error.to_string())?;
+        let ids = [&lead[..], &[digits[0]; DIGITS], &own].concat();
+        let body = way.backend.body(&Ask::Ids(&ids), settings).map_err(|error| error.to_string())?;
+        let (body, mark) = Mark::in_ids(&body, &lead, &digits).ok_or_else(not_unique)?;
+        Ok(Session::marked(body, mark))
     }
 
     /// One request of the pool, at any index, whose answer ends when the model ends it and comes whole or as a stream.
@@ -187,6 +207,10 @@ impl Pool {
         };
         made.map_err(|error| error.to_string())
     }
+}
+
+fn not_unique() -> String {
+    "requests of this form cannot be made unique; ask with messages".to_owned()
 }
 
 fn settings(way: &Way, model: Option<&str>) -> Settings {

@@ -1,23 +1,27 @@
 //! A stretch of load on a server, and what a client saw.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
-use loadgen::capacity::{MOST_FAILED, search};
+use loadgen::capacity::{MOST_FAILED, Stop, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
+use loadgen::outcome::ErrorClass;
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::probe;
 use loadgen::serving::record::{From, Record};
-use loadgen::serving::session::Load;
+use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
+use record::protocol::target::Patience;
 use record::protocol::{LoadOrder, Sample};
 
 use super::accounts::Accounts;
 use super::asks::{Pool, Way};
+use super::patience::{open_s, request_ns};
 use super::server::Running;
 use super::sidecar::Sidecar;
 use crate::clock::now;
@@ -26,17 +30,13 @@ use crate::driving::Refusal;
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 /// Opening a connection may take this, ns.
 const CONNECT_NS: u64 = 5_000_000_000;
-/// A request may take this, ns.
-const REQUEST_NS: u64 = 120_000_000_000;
 /// Connections that are open before an open loop starts; more are opened where they are needed, and counted.
 const CONNECTIONS: usize = 64;
-/// Requests that a closed loop is made unique bodies for, for each of its users and each second.
-const UNIQUE_A_SECOND: f64 = 50.0;
 /// Answers that each user of a closed loop is to have, and all of them together.
 const ROUNDS: f64 = 3.0;
 const LEAST_ANSWERS: f64 = 50.0;
-/// Longest stretch of a closed loop, s.
-const MOST_S: f64 = 120.0;
+/// A stretch that is shorter than it should be by this factor is long enough.
+const ENOUGH: f64 = 1.1;
 /// Most requests at once in the search for the plateau.
 const MOST_AT_ONCE: usize = 128;
 const WARM_AT_ONCE: usize = 4;
@@ -48,9 +48,20 @@ pub struct Drive<'a> {
     pub sidecar: Option<&'a Sidecar>,
     pub way: &'a Way,
     pub pool: &'a Pool,
-    /// Each request opens a connection of its own ([`Drive::closes`]).
-    pub single_use: bool,
+    pub patience: &'a Patience,
+    /// What one request showed ([`Drive::look`]).
+    pub seen: Seen,
     pub offset: usize,
+}
+
+/// What one request alone showed of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Each request opens a connection of its own: the server closes connections after an answer that said they would be kept (llama.cpp does
+    /// so after streams), and what is written into one that is about to close is lost.
+    pub single_use: bool,
+    /// How long it took, ns; 0 where it failed.
+    pub response_ns: u64,
 }
 
 /// A stretch and everything that was counted around it.
@@ -65,6 +76,8 @@ pub struct Stretch {
     sidecar_cpu_ns: Option<f64>,
     /// Mean number of requests between sent and done.
     in_flight: f64,
+    /// Each request was to be one that no cache has met, and the server found this share of their tokens in its cache all the same.
+    contradicted: Option<f64>,
 }
 
 impl Drive<'_> {
@@ -77,7 +90,8 @@ impl Drive<'_> {
             }
             LoadOrder::Open { per_s, requests, seed } => {
                 let count = usize::try_from(*requests).map_err(Refusal::failed)?;
-                Ok(self.open(*per_s, count, *seed)?.sample(*per_s))
+                let most_s = open_s(self.patience, count as f64 / per_s);
+                Ok(self.open(*per_s, count, most_s, *seed)?.sample(*per_s))
             }
             LoadOrder::Limit { search, span_ns, seed } => super::limit::search(self, *search, *span_ns, *seed),
             LoadOrder::Search { span_ns } => self.plateau(*span_ns),
@@ -88,24 +102,27 @@ impl Drive<'_> {
     ///
     /// Counted is from when every user has had an answer until no more requests are sent: between them the loop is full.
     fn closed(&self, concurrency: usize, span_ns: u64) -> Result<Stretch, Refusal> {
-        let mut span_ns = span_ns;
-        loop {
-            let seconds = span_ns as f64 / 1e9;
-            let unique = (concurrency as f64 * seconds * UNIQUE_A_SECOND) as usize;
-            let load = Load::Closed { concurrency, extent: Extent::duration(span_ns) };
-            let stretch = self.stretch(load, concurrency, unique)?;
-            let answers = stretch.run.records.iter().filter(|record| record.is_ok()).count() as f64;
-            let wanted = (ROUNDS * concurrency as f64).max(LEAST_ANSWERS);
-            let needed_s = wanted / (answers / (stretch.run.duration_ns as f64 / 1e9));
-            if needed_s <= seconds * 1.1 || seconds >= MOST_S {
-                return stretch.steady(concurrency, span_ns).ok_or_else(|| {
-                    Refusal::failed(format!(
-                        "with {concurrency} requests at once, answers take so long that none was answered twice within {seconds:.0} s; ask for less at once"
-                    ))
-                });
-            }
-            span_ns = (needed_s.min(MOST_S) * 1e9) as u64;
-        }
+        let (stretch, seconds) = (self.closed_for(concurrency, span_ns)?, span_ns as f64 / 1e9);
+        let answers = stretch.run.records.iter().filter(|record| record.is_ok()).count() as f64;
+        let wanted = (ROUNDS * concurrency as f64).max(LEAST_ANSWERS);
+        let needed_s = wanted / (answers / (stretch.run.duration_ns as f64 / 1e9));
+        let most_s = self.patience.stretch_s.max(seconds);
+        let (stretch, seconds) = if needed_s <= seconds * ENOUGH || most_s <= seconds * ENOUGH {
+            (stretch, seconds)
+        } else {
+            let longer_s = (needed_s * ENOUGH).min(most_s);
+            (self.closed_for(concurrency, (longer_s * 1e9) as u64)?, longer_s)
+        };
+        stretch.steady(concurrency, (seconds * 1e9) as u64).ok_or_else(|| {
+            Refusal::failed(format!(
+                "with {concurrency} requests at once, answers take so long that none was answered twice within {seconds:.0} s; ask for fewer at \
+                 once, for shorter prompts or for shorter answers"
+            ))
+        })
+    }
+
+    fn closed_for(&self, concurrency: usize, span_ns: u64) -> Result<Stretch, Refusal> {
+        self.stretch(self.users(concurrency, Extent::duration(span_ns)), concurrency)
     }
 
     /// Closed loop over concurrency 1, 2, 4, … to the plateau of throughput.
@@ -113,16 +130,20 @@ impl Drive<'_> {
     /// Where the client was late at every point, their throughput is shown all the same, and the sample says why it is INVALID.
     fn plateau(&self, span_ns: u64) -> Result<Sample, Refusal> {
         let mut reasons = Vec::new();
+        let began = Instant::now();
         let found = search(MOST_AT_ONCE, |concurrency| {
+            if concurrency > 1 && began.elapsed().as_secs_f64() > self.patience.search_s {
+                return Ok(None);
+            }
             let stretch = self.closed(concurrency, span_ns)?;
             let throughput = stretch.figures.request_throughput;
             reasons.extend(stretch.verdict.reasons.iter().copied());
-            Ok::<_, Refusal>(loadgen::capacity::Point {
+            Ok::<_, Refusal>(Some(loadgen::capacity::Point {
                 concurrency,
                 throughput,
                 failed: stretch.figures.failed as f64 / stretch.figures.sent.max(1) as f64,
                 valid: stretch.verdict.is_valid(),
-            })
+            }))
         })?;
         let answered = found.points.iter().filter(|point| point.failed <= MOST_FAILED);
         let best = answered.max_by(|a, b| a.throughput.total_cmp(&b.throughput));
@@ -137,6 +158,7 @@ impl Drive<'_> {
             ("concurrency".to_owned(), knee as f64),
             ("throughput_per_s".to_owned(), plateau),
             ("points".to_owned(), found.points.len() as f64),
+            ("out_of_time".to_owned(), f64::from(u8::from(found.stop == Stop::Time))),
             ("valid".to_owned(), f64::from(u8::from(usable.is_some()))),
         ]);
         if usable.is_none() {
@@ -155,43 +177,47 @@ impl Drive<'_> {
         self.sidecar.map_or(&self.server.target, |sidecar| &sidecar.target)
     }
 
-    /// Whether connections are closed after an answer that said they would be kept (llama.cpp does so after streams): what is written
-    /// into one that is about to close is lost. What else is wrong shows under load, and is said there.
-    pub fn closes(&self) -> bool {
+    /// Sends one request. What is wrong with it shows under load, and is said there.
+    pub fn look(&self) -> Seen {
         let server = self.server;
         let body = self.pool.one(self.way, server.model.as_deref(), self.offset, self.way.output_tokens, true);
-        body.is_ok_and(|body| {
-            let probed = probe::probe(self.target(), self.way.backend, server.key(), &body, REQUEST_NS);
-            probed.is_ok_and(|probe| probe.closes)
-        })
+        let probed = body.ok().and_then(|body| {
+            probe::probe(self.target(), self.way.backend, server.key(), &body, request_ns(self.patience)).ok()
+        });
+        probed.map_or(Seen::default(), |probe| Seen { single_use: probe.closes, response_ns: probe.took_ns })
+    }
+
+    /// A closed loop whose users begin over one response time.
+    fn users(&self, concurrency: usize, extent: Extent) -> Load<'static> {
+        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.seen.response_ns, concurrency, extent) }
     }
 
     /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
     pub fn warm(&self, requests: usize) -> Result<(), Refusal> {
-        let all = Load::Closed { concurrency: WARM_AT_ONCE, extent: Extent::count(requests) };
-        self.stretch(all, WARM_AT_ONCE, 0).map(drop)
+        let extent = Extent { count: Some(requests), duration_ns: Some((self.patience.warm_s * 1e9) as u64) };
+        self.stretch(self.users(WARM_AT_ONCE, extent), WARM_AT_ONCE).map(drop)
     }
 
-    /// Poisson arrivals at a rate.
-    pub fn open(&self, per_s: f64, count: usize, seed: u64) -> Result<Stretch, Refusal> {
+    /// Poisson arrivals at a rate: so many, and those of at most so long.
+    pub fn open(&self, per_s: f64, count: usize, most_s: f64, seed: u64) -> Result<Stretch, Refusal> {
         let intensity = Intensity::Constant { rate: per_s };
-        let schedule =
-            Schedule::generate(&intensity, Spacing::Poisson, Extent::count(count), seed).map_err(Refusal::failed)?;
-        self.stretch(Load::Open { schedule: &schedule, cap: None }, CONNECTIONS.min(count), count)
+        let extent = Extent { count: Some(count), duration_ns: Some((most_s * 1e9) as u64) };
+        let schedule = Schedule::generate(&intensity, Spacing::Poisson, extent, seed).map_err(Refusal::failed)?;
+        self.stretch(Load::Open { schedule: &schedule, cap: None }, CONNECTIONS.min(count))
     }
 
-    fn stretch(&self, load: Load<'_>, connections: usize, unique: usize) -> Result<Stretch, Refusal> {
+    fn stretch(&self, load: Load<'_>, connections: usize) -> Result<Stretch, Refusal> {
         let server = self.server;
         // No stretch of this boot has the same: what one made unique, another must not find in the server's cache.
         let number = now();
-        let sessions =
-            self.pool.sessions(self.way, server.model.as_deref(), unique, number).map_err(Refusal::failed)?;
+        let sessions = self.pool.sessions(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
         let target = self.target();
         let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
-        protocol.single_use = self.single_use;
+        protocol.single_use = self.seen.single_use;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
-        let connections = if self.single_use { 0 } else { connections };
-        let options = Options { connections, timeout_ns: REQUEST_NS, offset: self.offset, ..Options::default() };
+        let connections = if self.seen.single_use { 0 } else { connections };
+        let options =
+            Options { connections, timeout_ns: request_ns(self.patience), offset: self.offset, ..Options::default() };
         let accounts = Accounts::open(server);
         let sidecar_before = self.sidecar.and_then(Sidecar::cpu_ns);
         let run = run(sockets, &sessions, load, &options, &Control::default(), None).map_err(Refusal::failed)?;
@@ -199,7 +225,7 @@ impl Drive<'_> {
         let accounts = accounts.close(&run);
         let figures = Figures::of(&run, None, &PERCENTILES);
         if figures.completed == 0 {
-            return Err(Refusal::failed(format!("no request was answered{}", first_error(&run))));
+            return Err(Refusal::failed(format!("no request was answered{}", self.first_error(&run))));
         }
         let lateness = lateness(&run);
         let median = figures.ttft.as_ref().map(Distribution::median);
@@ -208,7 +234,22 @@ impl Drive<'_> {
             .zip(sidecar_after)
             .map(|(before, after)| after.saturating_sub(before) as f64 / figures.completed as f64);
         let in_flight = in_flight(&run.records, run.start_ns, run.start_ns + run.duration_ns);
-        Ok(Stretch { run, figures, lateness, verdict, accounts, sidecar_cpu_ns, in_flight })
+        let contradicted = if self.way.unique { unique_hits(&figures, &accounts) } else { None };
+        Ok(Stretch { run, figures, lateness, verdict, accounts, sidecar_cpu_ns, in_flight, contradicted })
+    }
+
+    fn first_error(&self, run: &Run) -> String {
+        let Some((class, failures)) = run.errors.0.iter().next() else { return String::new() };
+        let remedy = if *class == ErrorClass::Timeout {
+            format!(
+                "; it takes longer than {} s: ask for fewer requests at once, shorter prompts or shorter answers",
+                self.patience.request_s
+            )
+        } else {
+            String::new()
+        };
+        let (failed, of) = (run.errors.total(), run.records.len());
+        format!(": {failed} of {of} ({}, the first: {}){remedy}", class.name(), failures.first)
     }
 }
 
@@ -222,18 +263,11 @@ fn in_flight(records: &[Record], from_ns: u64, to_ns: u64) -> f64 {
     open.map(inside).sum::<u64>() as f64 / to_ns.saturating_sub(from_ns).max(1) as f64
 }
 
-fn first_error(run: &Run) -> String {
-    let first = run.errors.0.iter().next();
-    first.map_or_else(String::new, |(class, failures)| {
-        format!(": {} of {} ({}, the first: {})", run.errors.total(), run.records.len(), class.name(), failures.first)
-    })
-}
-
 impl Stretch {
     /// The part of a closed loop in which it is full: the answers from when every user has had one until no more requests are sent. None
     /// without such a part.
     fn steady(mut self, concurrency: usize, span_ns: u64) -> Option<Self> {
-        let first = self.run.records.iter().take(concurrency);
+        let first = self.run.records.iter().filter(|record| (record.session as usize) < concurrency);
         let from_ns = first.map(|record| record.done_ns).max()?;
         let to_ns = self.run.start_ns + span_ns;
         if to_ns <= from_ns {
@@ -293,6 +327,11 @@ impl Stretch {
         for reason in &self.verdict.reasons {
             read(reason_name(*reason), 1.0);
         }
+        if let Some(share) = self.contradicted {
+            read("valid", 0.0);
+            read("invalid_unique_hits", 1.0);
+            read("unique_hit_share", share);
+        }
         read("lateness_p99_ns", self.lateness.own.p99_ns as f64);
         read("generator_share", run.usage.share());
         read("generator_real_time", f64::from(u8::from(run.usage.real_time)));
@@ -327,6 +366,20 @@ impl Stretch {
     }
 }
 
+/// What a template puts before the first message is the same in all requests, and may be in a cache: so many tokens, or this share.
+const TEMPLATE_TOKENS: f64 = 32.0;
+const TEMPLATE_SHARE: f64 = 0.1;
+
+/// The share of prompt tokens that came from a cache although no two prompts begin alike, by the usage in the answers and by the server's
+/// counters, whichever says more; none where it is no more than templates explain.
+fn unique_hits(figures: &Figures, accounts: &BTreeMap<String, f64>) -> Option<f64> {
+    let tokens = figures.input_tokens as f64;
+    let told = if tokens > 0.0 { figures.cached_tokens as f64 / tokens } else { 0.0 };
+    let share = accounts.get("hit_rate").copied().unwrap_or(0.0).max(told);
+    let template = if tokens > 0.0 { TEMPLATE_TOKENS * figures.completed as f64 / tokens } else { 0.0 };
+    (share > TEMPLATE_SHARE.max(template)).then_some(share)
+}
+
 fn reason_name(reason: Reason) -> &'static str {
     match reason {
         Reason::Late { .. } => "invalid_late",
@@ -337,3 +390,6 @@ fn reason_name(reason: Reason) -> &'static str {
         Reason::EndedEarly => "invalid_ended_early",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,19 +4,20 @@
 //! One at a time, because under load a server may batch in other ways, add in another order, and round a token to another.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use loadgen::serving::probe;
+use record::protocol::target::Patience;
 use record::protocol::{ErrorKind, Inputs};
 use serde_json::Value;
 
 use super::asks::{Extent, Form, Pool, Way};
+use super::patience::request_ns;
 use super::server::Running;
 use super::sidecar::Sidecar;
 use crate::driving::Refusal;
 use record::format;
 
-/// A request may take this, ns.
-const REQUEST_NS: u64 = 120_000_000_000;
 /// Characters of an answer that a sentence shows.
 const SHOWN: usize = 40;
 /// What says that a server has no such API or takes no such prompt, rather than that it failed.
@@ -30,6 +31,7 @@ pub struct Asked<'a> {
     pub inputs: &'a Inputs,
     pub pool: &'a Pool,
     pub extent: Extent,
+    pub patience: &'a Patience,
 }
 
 /// What came of the ways so far.
@@ -80,10 +82,11 @@ impl Gates {
     }
 
     fn look(&mut self, asked: &Asked<'_>) -> Result<(), Refusal> {
+        let until = Instant::now() + Duration::from_secs_f64(asked.patience.gate_s);
         let reference = match self.reference(asked.inputs, asked.extent) {
             Some(reference) => reference.clone(),
             None => {
-                let reference = Reference::ask(asked).map_err(|refusal| Refusal {
+                let reference = Reference::ask(asked, until).map_err(|refusal| Refusal {
                     message: format!(
                         "what the ways are compared with, token ids, cannot be asked for: {}",
                         refusal.message
@@ -98,7 +101,7 @@ impl Gates {
             return Ok(());
         }
         for (number, expected) in reference.said.iter().enumerate() {
-            let said = asked.one(asked.way, asked.sidecar, number)?;
+            let said = asked.one(asked.way, asked.sidecar, number, until)?;
             if let Some(difference) = difference(&said, expected, asked.way, reference.is_stable) {
                 return Err(Refusal {
                     kind: ErrorKind::Mismatch,
@@ -127,9 +130,10 @@ impl Gates {
 
 impl Reference {
     /// Asks with ids until the answers come again, three times at most: the first may differ from what a warm cache gives.
-    fn ask(asked: &Asked<'_>) -> Result<Self, Refusal> {
+    fn ask(asked: &Asked<'_>, until: Instant) -> Result<Self, Refusal> {
         let way = asked.way.as_ids();
-        let all = || (0..asked.requests()).map(|number| asked.one(&way, None, number)).collect::<Result<Vec<_>, _>>();
+        let all =
+            || (0..asked.requests()).map(|number| asked.one(&way, None, number, until)).collect::<Result<Vec<_>, _>>();
         let mut said = all()?;
         for _ in 0..2 {
             let again = all()?;
@@ -152,14 +156,25 @@ impl Asked<'_> {
         number * self.pool.len() / self.requests()
     }
 
-    fn one(&self, way: &Way, sidecar: Option<&Sidecar>, number: usize) -> Result<Said, Refusal> {
+    fn one(&self, way: &Way, sidecar: Option<&Sidecar>, number: usize, until: Instant) -> Result<Said, Refusal> {
         let server = self.server;
+        let left_ns = u64::try_from(until.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX);
+        if left_ns == 0 {
+            return Err(Refusal::failed(format!(
+                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts, or for fewer \
+                 with --set gate_requests",
+                self.patience.gate_s,
+                self.requests(),
+                self.extent.tokens
+            )));
+        }
         let body = self
             .pool
             .one(way, server.model.as_deref(), self.index(number), self.extent.tokens, false)
             .map_err(Refusal::unavailable)?;
         let target = sidecar.map_or(&server.target, |sidecar| &sidecar.target);
-        let page = probe::post(target, way.backend.path(), server.key(), &body, REQUEST_NS).map_err(Refusal::failed)?;
+        let page = probe::post(target, way.backend.path(), server.key(), &body, request_ns(self.patience).min(left_ns))
+            .map_err(Refusal::failed)?;
         if page.status == 200 {
             return Said::read(&page.body).map_err(Refusal::failed);
         }

@@ -3,20 +3,21 @@
 //!
 //! ```text
 //! requests (stdin) ─> [Serving] ─> [server]  the server that was named, or our mock, started here
-//!                         ├──────> [sidecar] between client and server, where a cell asks for it; [child]: its process
+//!                         ├──────> [sidecar] between client and server, where a cell asks for it
 //!                         ├──────> [gate]    do the ways to ask get the same answers
 //!                         ├──────> [asks]    bodies: messages, text or ids, shared or unique
 //!                         ├──────> [drive]   load, and what a client saw
 //!                         ├──────> [accounts] what the server counted meanwhile, and what it used
-//!                         └──────> [limit]   the largest rate that holds a service level
+//!                         ├──────> [limit]   the largest rate that holds a service level
+//!                         └──────> [patience] how long all that may take
 //! ```
 
 mod accounts;
 mod asks;
-mod child;
 mod drive;
 mod gate;
 mod limit;
+mod patience;
 mod server;
 mod sidecar;
 
@@ -33,7 +34,7 @@ use super::channel::Channel;
 use super::clock::{self, now};
 use super::driving::{self, Driving, Refusal};
 use asks::{Form, Pool, Way};
-use drive::Drive;
+use drive::{Drive, Seen};
 use gate::Gates;
 use server::{Running, Servers};
 use sidecar::{Sidecar, Sidecars};
@@ -53,8 +54,8 @@ pub struct Serving {
     gates: Gates,
     /// Files of requests that the server has met, and by which way.
     met: Vec<(Inputs, Door)>,
-    /// By which ways connections serve one request only.
-    single_use: Vec<(Door, bool)>,
+    /// What one request showed, by its way and the output tokens it asked for.
+    seen: Vec<(Door, u32, Seen)>,
 }
 
 /// By what requests come to the server: what is warmed when the first of them has come.
@@ -78,7 +79,7 @@ impl Serving {
             sidecars: Sidecars::default(),
             gates: Gates::default(),
             met: Vec::new(),
-            single_use: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -126,11 +127,12 @@ impl Driving for Serving {
             build,
             clock_pair_ns: clock::pair_ns(),
             load_ns: now() - self.started_ns,
+            prepare_limit_ns: Some(patience::prepare_ns(&self.servers.patience())),
             ..Ready::default()
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<(), Refusal> {
+    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
         if op.name != "ask" || !matches!(timing, Timing::Load { .. }) {
             return Err(Refusal::failed(format!("this worker asks servers of models and cannot time {}", op.name)));
@@ -144,12 +146,21 @@ impl Driving for Serving {
                 pool
             }
         };
+        let patience = self.servers.patience();
         if let Some(extent) = way.gate {
             let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, way.sidecar)?;
-            self.gates.hold(&gate::Asked { server, sidecar, way: &way, inputs, pool: &pool, extent })?;
+            self.gates.hold(&gate::Asked {
+                server,
+                sidecar,
+                way: &way,
+                inputs,
+                pool: &pool,
+                extent,
+                patience: &patience,
+            })?;
         }
         self.cells.insert(cell_id.to_owned(), Cell { way, inputs: inputs.clone(), pool });
-        Ok(())
+        Ok(patience::block_ns(&patience, timing))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {
@@ -159,15 +170,17 @@ impl Driving for Serving {
             )));
         };
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
+        let patience = self.servers.patience();
         let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, cell.way.sidecar)?;
         let door = (cell.way.form, cell.way.sidecar);
-        let known = self.single_use.iter().find(|(of, _)| *of == door).map(|(_, single_use)| *single_use);
-        let single_use = known.unwrap_or(false);
+        let (tokens, patience) = (cell.way.output_tokens, &patience);
+        let known = self.seen.iter().find(|(of, long, _)| *of == door && *long == tokens).map(|(.., seen)| *seen);
+        let seen = known.unwrap_or_default();
         let mut drive =
-            Drive { server, sidecar, way: &cell.way, pool: &cell.pool, single_use, offset: offset as usize };
+            Drive { server, sidecar, way: &cell.way, pool: &cell.pool, patience, seen, offset: offset as usize };
         if known.is_none() {
-            drive.single_use = drive.closes();
-            self.single_use.push((door, drive.single_use));
+            drive.seen = drive.look();
+            self.seen.push((door, tokens, drive.seen));
         }
         let what = (cell.inputs.clone(), door);
         if !cell.way.unique && !self.met.contains(&what) {
@@ -178,7 +191,7 @@ impl Driving for Serving {
             self.met.push(what);
         }
         let mut sample = drive.block(load)?;
-        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.single_use)));
+        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.seen.single_use)));
         if let Some(extent) = cell.way.gate {
             sample.readings.extend(self.gates.readings(&cell.inputs, extent));
         }

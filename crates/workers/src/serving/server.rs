@@ -6,9 +6,9 @@ use std::path::Path;
 
 use loadgen::serving::probe;
 use loadgen::serving::target::Target;
-use record::protocol::target::{TARGET_VAR, TargetCommand};
+use record::protocol::target::{Patience, TARGET_VAR, TargetCommand};
 
-use super::child::Listening;
+use crate::child::Listening;
 use crate::driving::Refusal;
 
 /// For the list of models.
@@ -39,6 +39,11 @@ impl Servers {
     /// How the server is reached, and this program.
     pub fn command(&self) -> Option<&TargetCommand> {
         self.command.as_ref()
+    }
+
+    /// How long things may take.
+    pub fn patience(&self) -> Patience {
+        self.command.as_ref().map_or_else(Patience::default, |command| command.patience)
     }
 
     /// The server; a mock that has ended is started again. `model` is the folder whose template and tokenizer the mock has.

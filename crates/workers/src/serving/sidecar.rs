@@ -6,7 +6,7 @@ use std::path::Path;
 use loadgen::proctree::process_tree;
 use loadgen::serving::target::{Place, Target};
 
-use super::child::Listening;
+use crate::child::Listening;
 use crate::driving::Refusal;
 use record::protocol::target::TargetCommand;
 
@@ -70,6 +70,7 @@ mod tests {
     use record::protocol::ErrorKind;
 
     use super::*;
+    use record::protocol::target::Patience;
 
     /// A program that listens, as far as its first line tells.
     fn command(dir: &Path) -> TargetCommand {
@@ -77,7 +78,14 @@ mod tests {
         let program = dir.join("program");
         std::fs::write(&program, "#!/bin/sh\necho http://127.0.0.1:9\nexec sleep 100\n").unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        TargetCommand { base_url: None, model: None, key_env: None, program, mock: Vec::new() }
+        TargetCommand {
+            base_url: None,
+            model: None,
+            key_env: None,
+            program,
+            mock: Vec::new(),
+            patience: Patience::default(),
+        }
     }
 
     #[test]
@@ -104,8 +112,14 @@ mod tests {
 
     #[test]
     fn a_server_behind_tls_has_no_sidecar() {
-        let command =
-            TargetCommand { base_url: None, model: None, key_env: None, program: "none".into(), mock: Vec::new() };
+        let command = TargetCommand {
+            base_url: None,
+            model: None,
+            key_env: None,
+            program: "none".into(),
+            mock: Vec::new(),
+            patience: Patience::default(),
+        };
         let upstream = "https://host".parse().unwrap();
         let refusal = Sidecars::default().get(&command, &upstream, Path::new("model")).err().unwrap();
         assert!(refusal.kind == ErrorKind::Unavailable && refusal.message.contains("TLS"), "{}", refusal.message);

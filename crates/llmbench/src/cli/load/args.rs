@@ -8,7 +8,7 @@ use loadgen::serving::backend::Backend;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value};
 
-use crate::load::points::numbers;
+use crate::cli::numbers::{List, list};
 use crate::load::varying::{Strategy, steps};
 
 /// `llmbench load`.
@@ -43,6 +43,10 @@ pub struct LoadArgs {
     /// Variable of the environment that holds the API key; without such a variable no key is sent.
     #[arg(long, value_name = "VAR", default_value = "OPENAI_API_KEY")]
     pub api_key_env: String,
+
+    /// Send the key in plain text to a server on another machine.
+    #[arg(long)]
+    pub insecure_key: bool,
 
     /// Requests a second, open loop: a number, a list (1,2,4), a sweep (1..64), or inf.
     #[arg(long, value_name = "LIST", value_parser = list)]
@@ -218,10 +222,6 @@ pub struct LoadArgs {
     pub json: bool,
 }
 
-/// Numbers of a list or sweep.
-#[derive(Debug, Clone, PartialEq)]
-pub struct List(pub Vec<f64>);
-
 /// Rates with their durations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepList(pub Vec<Step>);
@@ -229,10 +229,6 @@ pub struct StepList(pub Vec<Step>);
 /// Members of a JSON object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Members(pub Map<String, Value>);
-
-pub(in crate::cli) fn list(text: &str) -> Result<List, String> {
-    numbers(text).map(List)
-}
 
 fn step_list(text: &str) -> Result<StepList, String> {
     steps(text).map(StepList)

@@ -12,8 +12,8 @@ use mock_openai::tokens::{PromptText, Tokenizer as MockTokenizer};
 use provision::cache;
 use serde_json::json;
 
-use crate::cli::exit::Failure;
-use crate::cli::setup;
+use crate::terminal::Terminal;
+use pipeline::Failure;
 use sidecar::conversation::{self, Parts};
 
 /// Ids that are kept, so that a prompt that comes again costs this machine nothing and the time of the front end is the one that was
@@ -26,7 +26,7 @@ const KEPT_IDS: usize = 8 << 20;
 /// Usage: the model cannot be loaded.
 pub fn of(model: &str) -> Result<MockTokenizer, Failure> {
     let cache = cache::root().map_err(Failure::usage)?;
-    let dir = setup::model(Some(model), &cache)?.paths.dir;
+    let dir = pipeline::model::open(Some(model), &cache, &Terminal)?.paths.dir;
     let template = Template::load(&dir, Now::Clock).map_err(Failure::usage)?;
     let tokenizer = Tokenizer::load(&dir.join("tokenizer.json")).map_err(Failure::usage)?;
     let prompts = Prompts { parts: Parts::of(&template), template, tokenizer, known: Mutex::default() };

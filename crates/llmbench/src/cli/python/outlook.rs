@@ -4,8 +4,8 @@ use engines::python;
 use provision::pyenv::Version;
 use serde::Serialize;
 
-use crate::cli::optional::OPTIONAL;
-use crate::cli::subjects::LOCK;
+use pipeline::subjects::optional::OPTIONAL;
+use pipeline::subjects::python::LOCK;
 
 /// The newest version that the locks are made and tested for, as a minor of 3.
 const NEWEST: u32 = 14;

@@ -38,6 +38,7 @@ fn running(server: &Server) -> Running {
         key_env: None,
         program: "llmbench".into(),
         mock: Vec::new(),
+        patience: Default::default(),
     };
     Running::start(&command, Path::new("")).map_err(|refusal| refusal.message).unwrap()
 }
@@ -50,7 +51,7 @@ fn drive(running: &Running, concurrency: usize, count: usize) -> Run {
     let sessions = [Session::single(body.into_bytes())];
     let protocol = Protocol::post(&running.target, "/v1/completions", None);
     let sockets = Sockets::to_server(&running.target, protocol, 1_000 * MS).unwrap();
-    let load = Load::Closed { concurrency, extent: Extent::count(count) };
+    let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     let options = Options { connections: concurrency, timeout_ns: 60_000 * MS, ..Options::default() };
     run(sockets, &sessions, load, &options, &Control::default(), None).unwrap()
 }

@@ -2,12 +2,12 @@
 //! install takes nothing with it, and its rows say why.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use provision::pyenv::{EnsureOptions, EnvError, EnvProgress, Environment, Interpreter, Overlay};
 use serde::Serialize;
 
-use super::progress::Step;
+use super::Workshop;
 
 /// Packages and their locks: those of `python/optional/`.
 pub const OPTIONAL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/optional_locks.rs"));
@@ -28,27 +28,21 @@ pub enum Place {
 pub fn places(
     environment: &Environment,
     interpreter: &Interpreter,
-    cache: &Path,
-    cancelled: &dyn Fn() -> bool,
+    workshop: Workshop<'_>,
 ) -> Option<BTreeMap<&'static str, Place>> {
-    let step = Step::spinner(&format!("Python {} optional engines", interpreter.version));
-    let options = EnsureOptions { cancel: cancelled, ..EnsureOptions::default() };
+    let step = workshop.observer.step(&format!("Python {} optional engines", interpreter.version), None);
+    let options = EnsureOptions { cancel: workshop.cancelled, ..EnsureOptions::default() };
     let mut places = BTreeMap::new();
     let mut lacking = Vec::new();
     for &(package, lock) in OPTIONAL {
         step.detail(package);
         let made =
-            Overlay::ensure(
-                environment,
-                interpreter,
-                (package, lock),
-                cache,
-                &options,
-                &mut |progress| match progress {
+            Overlay::ensure(environment, interpreter, (package, lock), workshop.cache, &options, &mut |progress| {
+                match progress {
                     EnvProgress::Waiting => step.detail(&format!("{package}: another llmbench is installing it")),
                     _ => step.detail(&format!("installing {package}")),
-                },
-            );
+                }
+            });
         let place = match made {
             Ok(overlay) => Place::Path(overlay.dir),
             Err(EnvError::Cancelled) => return None,

@@ -18,17 +18,26 @@ pub(super) struct CellState {
     pub(super) ns_per_call: f64,
     /// From the calibration.
     pub(super) hashes: Vec<String>,
+    /// It failed in the run under way; why.
+    pub(super) lost: Option<(Status, String)>,
+    /// Runs in a row before this one in which it failed.
+    pub(super) failed_runs: u32,
 }
 
 impl CellState {
-    /// True when the cell is not visited any more.
+    /// True when the cell is not visited any more, in this run or at all.
     pub(super) fn is_dropped(&self) -> bool {
+        self.lost.is_some() || self.is_over()
+    }
+
+    /// True when no later run visits it either.
+    fn is_over(&self) -> bool {
         matches!(self.status, Some(Status::Error | Status::Timeout | Status::Unavailable))
     }
 }
 
 /// The state of all cells, in the order of the plan.
-pub(super) struct Ledger<'a> {
+pub(super) struct Journal<'a> {
     plan: &'a Plan,
     writer: SamplesWriter,
     observer: &'a mut dyn Observer,
@@ -36,7 +45,7 @@ pub(super) struct Ledger<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Ledger<'a> {
+impl<'a> Journal<'a> {
     pub(super) fn new(plan: &'a Plan, writer: SamplesWriter, observer: &'a mut dyn Observer) -> Self {
         let cells = vec![CellState::default(); plan.cells.len()];
         Self { plan, writer, observer, cells, warnings: Vec::new() }
@@ -59,7 +68,8 @@ impl<'a> Ledger<'a> {
         self.warnings.push(text);
     }
 
-    /// Gives a cell a status other than `ok`.
+    /// Gives a cell a status other than `ok`. What fails in a run is lost to this run alone: the next one visits the cell again. What fails
+    /// before the first run, is not there or gives a wrong answer stays so.
     pub(super) fn set_status(
         &mut self,
         cell: usize,
@@ -68,9 +78,39 @@ impl<'a> Ledger<'a> {
         message: &str,
     ) -> Result<(), SamplesError> {
         let cell_id = &self.plan.cells[cell].id;
-        self.cells[cell].status = Some(status);
+        let state = &mut self.cells[cell];
+        if run.is_some() && matches!(status, Status::Error | Status::Timeout) {
+            state.lost = Some((status, message.to_owned()));
+        } else {
+            state.status = Some(status);
+        }
         self.observer.observe(Progress::CellStatus { cell: cell_id, status, message });
         self.writer.write(&Event::Cell { cell_id: cell_id.clone(), run, status, message: message.to_owned() })
+    }
+
+    /// A run begins: what was lost in another is forgotten.
+    pub(super) fn begin_run(&mut self) {
+        for state in &mut self.cells {
+            state.lost = None;
+        }
+    }
+
+    /// A run is over. A cell that failed in `most` runs in a row is not visited again.
+    pub(super) fn end_run(&mut self, run: u32, most: u32) -> Result<(), SamplesError> {
+        for cell in 0..self.cells.len() {
+            let state = &mut self.cells[cell];
+            let lost = state.lost.take();
+            state.failed_runs = if lost.is_some() { state.failed_runs + 1 } else { 0 };
+            if let Some((status, message)) = lost
+                && state.failed_runs >= most
+            {
+                let runs = state.failed_runs;
+                let cell_id = &self.plan.cells[cell].id;
+                self.cells[cell].status = Some(status);
+                self.warn(format!("{cell_id} is not measured any more: it failed in {runs} runs in a row, the last of them run {run}: {message}"));
+            }
+        }
+        Ok(())
     }
 
     /// Indices of the cells of a subject that are still visited.
@@ -80,7 +120,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn nothing_left(&self) -> bool {
-        self.cells.iter().all(CellState::is_dropped)
+        self.cells.iter().all(CellState::is_over)
     }
 
     /// Calibrated loops by cell id.

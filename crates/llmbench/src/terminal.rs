@@ -4,12 +4,37 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::Observer;
 use record::results::Status;
-use runner::{Observer, Progress};
+use runner::Progress;
 
 /// Whether people are watching.
 pub fn is_interactive() -> bool {
     std::io::stderr().is_terminal()
+}
+
+/// People on a terminal, or a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal;
+
+impl Observer for Terminal {
+    fn step(&self, what: &str, length: Option<u64>) -> Box<dyn pipeline::observer::Step> {
+        Box::new(length.map_or_else(|| Step::spinner(what), |length| Step::bar(what, length)))
+    }
+
+    fn note(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
+    fn remark(&self, line: &str) {
+        if is_interactive() {
+            eprintln!("{line}");
+        }
+    }
+
+    fn measuring(&self) -> Box<dyn runner::Observer + '_> {
+        Box::new(MeasureProgress::new())
+    }
 }
 
 /// One step of the set-up: a bar where its length is known, a spinner where it is not.
@@ -65,6 +90,24 @@ impl Step {
     }
 }
 
+impl pipeline::observer::Step for Step {
+    fn at(&self, done: u64, of: u64) {
+        self.at(done, of);
+    }
+
+    fn detail(&self, detail: &str) {
+        self.detail(detail);
+    }
+
+    fn note(&self, line: &str) {
+        self.note(line);
+    }
+
+    fn done(self: Box<Self>, result: &str) {
+        (*self).done(result);
+    }
+}
+
 impl Drop for Step {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
@@ -72,22 +115,17 @@ impl Drop for Step {
 }
 
 /// Shows the measurement as it goes on.
-pub struct MeasureProgress {
+struct MeasureProgress {
     bar: ProgressBar,
     phase: String,
 }
 
 impl MeasureProgress {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let bar = if is_interactive() { ProgressBar::new(1) } else { ProgressBar::hidden() };
         bar.set_style(style("{prefix} {wide_bar:.cyan/dim} {pos}/{len} {msg:.dim}"));
         bar.enable_steady_tick(Duration::from_millis(250));
         Self { bar, phase: String::new() }
-    }
-
-    /// Takes the bar away.
-    pub fn end(&self) {
-        self.bar.finish_and_clear();
     }
 
     fn line(&self, text: &str) {
@@ -104,13 +142,13 @@ impl MeasureProgress {
     }
 }
 
-impl Default for MeasureProgress {
-    fn default() -> Self {
-        Self::new()
+impl Drop for MeasureProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 
-impl Observer for MeasureProgress {
+impl runner::Observer for MeasureProgress {
     fn observe(&mut self, progress: Progress<'_>) {
         match progress {
             Progress::SubjectStarting { subject, .. } => self.bar.set_message(format!("starting {subject}")),

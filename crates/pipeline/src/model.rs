@@ -1,4 +1,4 @@
-//! What a run needs before it can measure: the model, the interpreters with their packages, the workload.
+//! The model of a run: its files, and its template and tokenizer as workloads are made with them.
 
 use std::path::Path;
 
@@ -6,27 +6,22 @@ use engines::template::{ChatTemplate, Conversation, Limits, SpecialTokens, tool_
 use engines::{Tokenizer, builtin, corpus, count_tokens};
 use provision::model::hub::HubConfig;
 use provision::model::{self, Model, ModelSpec};
-use record::plan::Plan;
 use serde::Deserialize;
 use serde_json::Value;
-use workload::{CORPUS, Corpus, OnTemplateError, Prompt, WorkloadError, WorkloadFiles};
+use workload::{Corpus, Prompt};
 
-use super::config::RunConfig;
 use super::exit::Failure;
-use super::progress::Step;
+use super::observer::Observer;
 
 /// Name of the built-in model in records.
 pub const BUILT_IN: &str = "built-in";
-
-/// Conversations of a dataset that are kept for each one that is needed.
-const KEEP_FACTOR: usize = 4;
 
 /// Opens `--model`, or makes the built-in one.
 ///
 /// # Errors
 /// Usage, with the sentence of the folder or the hub.
-pub fn model(name: Option<&str>, cache: &Path) -> Result<Model, Failure> {
-    let step = Step::spinner("model");
+pub fn open(name: Option<&str>, cache: &Path, observer: &dyn Observer) -> Result<Model, Failure> {
+    let step = observer.step("model", None);
     let model = match name {
         None | Some(BUILT_IN) => {
             step.detail("generating the built-in vocabulary (once)");
@@ -171,51 +166,4 @@ impl Places {
             config,
         }
     }
-}
-
-/// Conversations that llmbench made are not at fault when a template fails on them.
-fn blame(error: WorkloadError) -> Failure {
-    match error {
-        WorkloadError::Model { id, what: "chat template", message, .. } => Failure::usage(format!(
-            "{message} (on a generated conversation, workload {id}; --dataset takes your own); correct the template or choose \
-             another model"
-        )),
-        other => Failure::usage(other),
-    }
-}
-
-/// Writes every workload of the plan into the run folder.
-///
-/// # Errors
-/// Usage, with the sentence of the workload.
-pub fn workloads(
-    plan: &Plan,
-    config: &RunConfig,
-    prompt: &ModelPrompt,
-    dir: &Path,
-) -> Result<Vec<WorkloadFiles>, Failure> {
-    let requests: u64 = plan.workloads.iter().map(|spec| u64::from(spec.pool + spec.warmup)).sum();
-    let step = Step::bar("workload", requests);
-    let mut before = 0_u64;
-    let mut all = Vec::new();
-    for spec in &plan.workloads {
-        step.detail(&spec.id);
-        let mut progress = |done: u32, _of: u32| step.at(before + u64::from(done), requests);
-        let files = match &config.dataset {
-            _ if spec.kind.starts_with(CORPUS) => workload::build_corpus(spec, plan.seed, prompt, dir, &mut progress),
-            Some(path) => {
-                // Some are refused by the template, so more are kept than are needed.
-                let keep = KEEP_FACTOR * (spec.pool + spec.warmup) as usize;
-                let dataset = workload::dataset_sample(path, plan.seed, keep).map_err(Failure::usage)?;
-                let on_refusal = if config.skip_refused { OnTemplateError::Skip } else { OnTemplateError::Fail };
-                workload::build_dataset(&dataset, spec, plan.seed, prompt, dir, on_refusal, &mut progress)
-            }
-            None => workload::build(spec, plan.seed, prompt, dir, &mut progress),
-        }
-        .map_err(blame)?;
-        before += u64::from(spec.pool + spec.warmup);
-        all.push(files);
-    }
-    step.done(&format!("{} sets, {requests} requests", all.len()));
-    Ok(all)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use record::protocol::target::TARGET_VAR;
 
 /// It says where it listens within this time: tokenizers are loaded and compared before.
-const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_secs(60);
 /// Once its output has ended, what it said last is there within this.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -71,7 +71,10 @@ impl Listening {
                     if last.is_empty() { "it said nothing" } else { &last }
                 ))
             }
-            Err(_) => Err(format!("the {name} did not say where it listens within {} s", START.as_secs())),
+            Err(_) => Err(format!(
+                "the {name} did not say where it listens within {} s; see what keeps this machine busy",
+                START.as_secs()
+            )),
         }
     }
 

@@ -13,7 +13,7 @@ use record::protocol::{Answer, ErrorKind, LoadOrder, Output, Ready, Request, Sam
 use record::results::Status;
 use record::samples::{Event, SamplesError, WorkerEvent};
 
-use super::ledger::Ledger;
+use super::journal::Journal;
 use super::observer::Progress;
 use super::{Job, MeasureError};
 
@@ -68,18 +68,21 @@ struct Member<'a> {
     spec: &'a SubjectSpec,
     engines: Vec<String>,
     worker: Option<Subject>,
-    /// Cells that are ready in the present process.
-    prepared: BTreeSet<usize>,
+    /// Cells that are ready in the present process, and how long it says that a block of each may take.
+    prepared: BTreeMap<usize, Option<Duration>>,
+    /// How long the present process says that making a cell ready may take.
+    prepare_limit: Option<Duration>,
     /// Something was asked of the present process.
     used: bool,
     /// Starts so far; part of the seed of the next start's environment.
     starts: u32,
+    /// Deaths since a block worked.
     failures: u32,
     given_up: bool,
 }
 
 /// All subjects of the plan that can be had.
-pub(super) struct Crew<'a> {
+pub(super) struct WorkerPool<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) plan: &'a Plan,
     /// The run's number, or [`CALIBRATION`].
@@ -92,7 +95,7 @@ pub(super) struct Crew<'a> {
     pub(super) busy_ns: u64,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> WorkerPool<'a> {
     pub(super) fn new(job: &'a Job<'a>, plan: &'a Plan, run: u32) -> Self {
         let limits = &job.options.limits;
         let restarts = if run == CALIBRATION { limits.calibration_restarts } else { limits.restarts };
@@ -106,29 +109,29 @@ impl<'a> Crew<'a> {
     }
 
     /// Starts all subjects that have cells left, side by side, and waits until they are ready.
-    pub(super) fn start(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-        let ids: Vec<&str> = self.members.keys().copied().filter(|id| !ledger.live(id).is_empty()).collect();
+    pub(super) fn start(&mut self, journal: &mut Journal<'_>) -> Result<(), Halt> {
+        let ids: Vec<&str> = self.members.keys().copied().filter(|id| !journal.live(id).is_empty()).collect();
         for &id in &ids {
-            self.spawn(id, ledger)?;
+            self.spawn(id, journal)?;
         }
         for &id in &ids {
-            self.greet(id, ledger)?;
+            self.greet(id, journal)?;
         }
         for id in ids {
-            self.worker(id, ledger)?;
+            self.worker(id, journal)?;
         }
         Ok(())
     }
 
     /// Replaces the worker of a subject, unless nothing was asked of it yet.
-    pub(super) fn refresh(&mut self, subject: &str, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    pub(super) fn refresh(&mut self, subject: &str, journal: &mut Journal<'_>) -> Result<(), Halt> {
         let Some(member) = self.members.get_mut(subject) else { return Ok(()) };
         if member.used {
             if let Some(worker) = member.worker.take() {
                 worker.end();
             }
-            self.spawn(subject, ledger)?;
-            self.greet(subject, ledger)?;
+            self.spawn(subject, journal)?;
+            self.greet(subject, journal)?;
         }
         Ok(())
     }
@@ -138,7 +141,7 @@ impl<'a> Crew<'a> {
         &mut self,
         index: usize,
         check: u32,
-        ledger: &mut Ledger<'_>,
+        journal: &mut Journal<'_>,
     ) -> Result<Option<Vec<String>>, Halt> {
         let cell = &self.plan.cells[index];
         let warmup_ns = if cell.timing == Timing::First { 0 } else { self.job.options.limits.warmup_ns };
@@ -150,21 +153,20 @@ impl<'a> Crew<'a> {
             check,
             warmup_ns,
         };
-        let mut hashes = Vec::new();
-        let timeout = self.job.options.limits.prepare;
-        let done = self.request(index, &request, timeout, ledger, &mut |answer| {
-            if let Answer::Check { hashes: some, .. } = answer {
-                hashes.extend(some);
-            }
+        let (mut hashes, mut limit) = (Vec::new(), None);
+        let done = self.request(index, &request, None, journal, &mut |answer| match answer {
+            Answer::Check { hashes: some, .. } => hashes.extend(some),
+            Answer::Done { limit_ns, .. } => limit = limit_ns.map(Duration::from_nanos),
+            _ => {}
         })?;
         if done && let Some(member) = self.members.get_mut(cell.subject.as_str()) {
-            member.prepared.insert(index);
+            member.prepared.insert(index, limit);
         }
         Ok(done.then_some(hashes))
     }
 
     pub(super) fn is_prepared(&self, index: usize) -> bool {
-        self.members.get(self.plan.cells[index].subject.as_str()).is_some_and(|m| m.prepared.contains(&index))
+        self.members.get(self.plan.cells[index].subject.as_str()).is_some_and(|m| m.prepared.contains_key(&index))
     }
 
     /// Makes a block; prepares the cell before it if the worker is a new one. None when the cell cannot be used any more.
@@ -172,9 +174,9 @@ impl<'a> Crew<'a> {
         &mut self,
         index: usize,
         how: BlockRequest,
-        ledger: &mut Ledger<'_>,
+        journal: &mut Journal<'_>,
     ) -> Result<Option<Block>, Halt> {
-        if !self.is_prepared(index) && self.prepare(index, 0, ledger)?.is_none() {
+        if !self.is_prepared(index) && self.prepare(index, 0, journal)?.is_none() {
             return Ok(None);
         }
         let cell = &self.plan.cells[index];
@@ -187,7 +189,9 @@ impl<'a> Crew<'a> {
             load: how.load,
         };
         let mut block = Block::default();
-        let done = self.request(index, &request, how.timeout, ledger, &mut |answer| match answer {
+        let declared = self.members.get(cell.subject.as_str()).and_then(|member| *member.prepared.get(&index)?);
+        let timeout = declared.map_or(how.timeout, |limit| limit + self.job.options.limits.grace);
+        let done = self.request(index, &request, Some(timeout), journal, &mut |answer| match answer {
             Answer::Sample(sample) => block.samples.push(sample),
             Answer::Check { hashes, .. } => block.hashes.extend(hashes),
             _ => {}
@@ -197,23 +201,31 @@ impl<'a> Crew<'a> {
         }
         if let Err(detail) = check_samples(&block.samples, how.block) {
             let message = format!("the worker's samples cannot be used: {detail}");
-            ledger.set_status(index, self.run(), Status::Error, &message)?;
+            journal.set_status(index, self.run(), Status::Error, &message)?;
             return Ok(None);
+        }
+        if let Some(member) = self.members.get_mut(cell.subject.as_str()) {
+            member.failures = 0;
         }
         self.busy_ns += block.samples.iter().map(Sample::duration_ns).sum::<u64>();
         Ok(Some(block))
     }
 
     /// The full output of a cell for one request, if it can still be had.
-    pub(super) fn dump(&mut self, index: usize, request: u32, ledger: &mut Ledger<'_>) -> Result<Option<Output>, Halt> {
-        if !self.is_prepared(index) && self.prepare(index, 0, ledger)?.is_none() {
+    pub(super) fn dump(
+        &mut self,
+        index: usize,
+        request: u32,
+        journal: &mut Journal<'_>,
+    ) -> Result<Option<Output>, Halt> {
+        if !self.is_prepared(index) && self.prepare(index, 0, journal)?.is_none() {
             return Ok(None);
         }
         let cell_id = self.plan.cells[index].id.clone();
         let question = Request::Dump { cell_id, index: request };
         let mut found = None;
-        let timeout = self.job.options.limits.prepare;
-        self.request(index, &question, timeout, ledger, &mut |answer| {
+        let timeout = Some(self.job.options.limits.prepare);
+        self.request(index, &question, timeout, journal, &mut |answer| {
             if let Answer::Dump { output, .. } = answer {
                 found = Some(output);
             }
@@ -228,23 +240,27 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Asks the worker of a cell; false when the cell has got a status for it.
+    /// Asks the worker of a cell; false when the cell has got a status for it. Without a `timeout` it may take what the worker itself says that
+    /// making a cell ready takes.
     fn request(
         &mut self,
         index: usize,
         request: &Request,
-        timeout: Duration,
-        ledger: &mut Ledger<'_>,
+        timeout: Option<Duration>,
+        journal: &mut Journal<'_>,
         take: &mut dyn FnMut(Answer),
     ) -> Result<bool, Halt> {
         let cell: &Cell = &self.plan.cells[index];
         let subject = cell.subject.as_str();
         // Starting the worker may be what drops the cell.
-        if ledger.cells[index].is_dropped() || !self.worker(subject, ledger)? || ledger.cells[index].is_dropped() {
+        if journal.cells[index].is_dropped() || !self.worker(subject, journal)? || journal.cells[index].is_dropped() {
             return Ok(false);
         }
         let Some(member) = self.members.get_mut(subject) else { return Ok(false) };
         member.used = true;
+        let limits = &self.job.options.limits;
+        let own = member.prepare_limit.map_or(limits.prepare, |limit| limit + limits.grace);
+        let timeout = timeout.unwrap_or(own);
         let Some(worker) = member.worker.as_mut() else { return Ok(false) };
         let busy_ns = &mut self.busy_ns;
         let asked = worker.ask_each(request, timeout, &mut |answer| {
@@ -259,10 +275,10 @@ impl<'a> Crew<'a> {
             Err(error) => {
                 // A dump that fails says nothing about the cell's figures.
                 if !matches!(request, Request::Dump { .. }) {
-                    ledger.set_status(index, self.run(), status_of(&error), &error.to_string())?;
+                    journal.set_status(index, self.run(), status_of(&error), &error.to_string())?;
                 }
                 if !error.lives_on() {
-                    self.failed(subject, &error, ledger)?;
+                    self.failed(subject, &error, journal)?;
                 }
                 Ok(false)
             }
@@ -270,20 +286,20 @@ impl<'a> Crew<'a> {
     }
 
     /// Makes sure that a subject has a worker; false when it is given up.
-    fn worker(&mut self, subject: &str, ledger: &mut Ledger<'_>) -> Result<bool, Halt> {
+    fn worker(&mut self, subject: &str, journal: &mut Journal<'_>) -> Result<bool, Halt> {
         loop {
             let Some(member) = self.members.get(subject) else { return Ok(false) };
             if member.worker.is_some() || member.given_up {
                 return Ok(member.worker.is_some());
             }
-            self.spawn(subject, ledger)?;
-            self.greet(subject, ledger)?;
+            self.spawn(subject, journal)?;
+            self.greet(subject, journal)?;
         }
     }
 
     /// Starts a process and says hello to it, without waiting for the answer.
-    fn spawn(&mut self, subject: &str, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-        ledger.observe(Progress::SubjectStarting { subject, run: self.run() });
+    fn spawn(&mut self, subject: &str, journal: &mut Journal<'_>) -> Result<(), Halt> {
+        journal.observe(Progress::SubjectStarting { subject, run: self.run() });
         let Some(member) = self.members.get_mut(subject) else { return Ok(()) };
         let how = launch(self.plan.seed, self.run, subject, member.starts);
         member.starts += 1;
@@ -295,50 +311,56 @@ impl<'a> Crew<'a> {
         });
         match started {
             Ok(worker) => member.worker = Some(worker),
-            Err(error) => self.failed(subject, &error, ledger)?,
+            Err(error) => self.failed(subject, &error, journal)?,
         }
         Ok(())
     }
 
     /// Waits for the answer to hello.
-    fn greet(&mut self, subject: &str, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    fn greet(&mut self, subject: &str, journal: &mut Journal<'_>) -> Result<(), Halt> {
         let run = self.run();
         let Some(worker) = self.members.get_mut(subject).and_then(|m| m.worker.as_mut()) else {
             return Ok(());
         };
         match worker.ready(self.job.options.limits.hello) {
             Ok(ready) => {
-                ledger.observe(Progress::SubjectReady { subject, run, ready: &ready });
+                journal.observe(Progress::SubjectReady { subject, run, ready: &ready });
                 let message = format!("pid {}", ready.pid);
-                ledger.write(&Event::Worker {
+                journal.write(&Event::Worker {
                     run,
                     subject: subject.to_owned(),
                     what: WorkerEvent::Started,
                     message,
                 })?;
-                self.drop_unavailable(subject, &ready, ledger)?;
+                if let Some(member) = self.members.get_mut(subject) {
+                    member.prepare_limit = ready.prepare_limit_ns.map(Duration::from_nanos);
+                }
+                self.drop_unavailable(subject, &ready, journal)?;
                 self.ready.insert(subject.to_owned(), ready);
                 Ok(())
             }
             Err(SubjectError::Interrupted) => Err(Halt::Interrupted),
-            Err(error) => self.failed(subject, &error, ledger),
+            Err(error) => self.failed(subject, &error, journal),
         }
     }
 
-    /// A worker is gone. Its subject is given up when that happened too often or would happen again.
-    fn failed(&mut self, subject: &str, error: &SubjectError, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    /// A worker is gone. Its subject is given up when it died too often in a row or would die again. A worker that was ended because it was
+    /// late in a block or in making a cell ready is no such sign: the cell that was late is out of this run, so the same cannot come again in it.
+    fn failed(&mut self, subject: &str, error: &SubjectError, journal: &mut Journal<'_>) -> Result<(), Halt> {
         let run = self.run();
         let message = error.to_string();
         let Some(member) = self.members.get_mut(subject) else { return Ok(()) };
+        // Late in `hello` it was in nobody's cell.
+        let was_late = matches!(error, SubjectError::Timeout { .. }) && member.used;
         member.worker = None;
         member.prepared.clear();
-        member.failures += 1;
-        ledger.observe(Progress::SubjectFailed { subject, run, message: &message });
+        member.failures += u32::from(!was_late);
+        journal.observe(Progress::SubjectFailed { subject, run, message: &message });
         let event =
             |what, message: &str| Event::Worker { run, subject: subject.to_owned(), what, message: message.to_owned() };
-        ledger.write(&event(WorkerEvent::Failed, &message))?;
+        journal.write(&event(WorkerEvent::Failed, &message))?;
         let when = run.map_or("the calibration".to_owned(), |run| format!("run {run}"));
-        ledger.warn(format!("the worker of {subject} failed in {when}: {message}"));
+        journal.warn(format!("the worker of {subject} failed in {when}: {message}"));
         let hopeless = matches!(error, SubjectError::Fatal { .. } | SubjectError::Start { .. });
         if hopeless || member.failures > self.restarts {
             member.given_up = true;
@@ -347,21 +369,21 @@ impl<'a> Crew<'a> {
             } else {
                 message
             };
-            ledger.write(&event(WorkerEvent::GivenUp, &reason))?;
-            for index in ledger.live(subject) {
-                ledger.set_status(index, run, status_of(error), &reason)?;
+            journal.write(&event(WorkerEvent::GivenUp, &reason))?;
+            for index in journal.live(subject) {
+                journal.set_status(index, run, status_of(error), &reason)?;
             }
         }
         Ok(())
     }
 
     /// Drops the cells whose engine and call path the worker does not have.
-    fn drop_unavailable(&mut self, subject: &str, ready: &Ready, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-        for index in ledger.live(subject) {
+    fn drop_unavailable(&mut self, subject: &str, ready: &Ready, journal: &mut Journal<'_>) -> Result<(), Halt> {
+        for index in journal.live(subject) {
             let pairs = pairs_of(&self.plan.cells[index]);
             let reasons = pairs.iter().filter_map(|pair| ready.unavailable.get(pair));
             if let Some(reason) = reasons.into_iter().next() {
-                ledger.set_status(index, self.run(), Status::Unavailable, reason)?;
+                journal.set_status(index, self.run(), Status::Unavailable, reason)?;
             }
         }
         Ok(())
@@ -376,7 +398,8 @@ impl<'a> Member<'a> {
             spec,
             engines: engines.into_iter().collect(),
             worker: None,
-            prepared: BTreeSet::new(),
+            prepared: BTreeMap::new(),
+            prepare_limit: None,
             used: false,
             starts: 0,
             failures: 0,
