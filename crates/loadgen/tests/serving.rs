@@ -233,7 +233,7 @@ fn a_stopped_run_drains() {
 fn a_closed_loop_gives_up_a_server_that_is_gone() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let target: loadgen::serving::target::Target = format!("http://127.0.0.1:{port}").parse().unwrap();
-    let protocol = loadgen::transport::Protocol::post(&target, "/v1/completions", None);
+    let protocol = loadgen::transport::Protocol::post(&target, server_api::OPENAI_COMPLETIONS, None);
     let transport = loadgen::transport::Sockets::to_server(&target, protocol, 1_000_000_000).unwrap();
     let load = Load::Closed { concurrency: 3, extent: Extent::duration(60_000 * MS), stagger_ns: 0 };
     let run = run(transport, &sessions(), load, &options(0), &Control::default(), None).unwrap();

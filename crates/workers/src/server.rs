@@ -130,7 +130,7 @@ impl Server {
             interpreter: format!("rustc {}", versions::RUSTC),
             gil: "none".to_owned(),
             build: [("opt_level", versions::OPT_LEVEL), ("target", versions::TARGET)].map(owned).into(),
-            versions: versions::told().into_iter().map(owned).collect(),
+            versions: catalog::packages().into_iter().map(owned).collect(),
             unavailable: missing.map(|pair| (pair.clone(), unknown(pair).to_string())).collect(),
             clock_pair_ns: clock::pair_ns(),
             loop_overhead_ns: clock::loop_overhead_ns(),

@@ -5,12 +5,12 @@ mod args;
 use std::path::{Path, PathBuf};
 
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing, read_trace};
-use loadgen::serving::backend::{Backend, Settings};
 use loadgen::serving::slo::Slo;
 use loadgen::serving::target::{HttpVersion, Target};
 use provision::cache;
 use runner::interrupt::Interrupt;
 use serde_json::json;
+use server_api::{Api, Settings};
 
 pub use self::args::{LoadArgs, Members, StepList};
 use super::console;
@@ -292,7 +292,7 @@ fn access(args: &LoadArgs) -> Result<Access, Failure> {
     })
 }
 
-fn requests(plan: &Plan, backend: Backend, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
+fn requests(plan: &Plan, backend: Api, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
     let step = Step::spinner("requests");
     let model = Model { prompt, tokenizer: prompt.tokenizer() };
     let requests = workload::make(&plan.wanted, backend, settings, &model).map_err(Failure::usage)?;

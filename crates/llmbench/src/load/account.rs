@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use loadgen::serving::Run;
 use loadgen::serving::probe;
-use loadgen::serving::prometheus::Page;
 use serde::{Deserialize, Serialize};
+use server_api::metrics::{self, Counted, Counters, Page};
 
 use super::server::Access;
 
@@ -17,48 +17,15 @@ const FETCH_NS: u64 = 5_000_000_000;
 const LOOKS: u32 = 10;
 const BETWEEN: Duration = Duration::from_millis(100);
 
-/// Counters of one kind of server; names without `_total`.
-struct Dialect {
-    name: &'static str,
-    /// Requests that ended; None where the server does not count them.
-    requests: Option<&'static str>,
-    prompt_tokens: &'static str,
-    output_tokens: &'static str,
-    /// It counts the prompt tokens that it computed, not those that it found in its cache.
-    without_cached: bool,
-}
-
-const DIALECTS: [Dialect; 3] = [
-    Dialect {
-        name: "vllm",
-        requests: Some("vllm:request_success"),
-        prompt_tokens: "vllm:prompt_tokens",
-        output_tokens: "vllm:generation_tokens",
-        without_cached: false,
-    },
-    Dialect {
-        name: "sglang",
-        requests: Some("sglang:num_requests"),
-        prompt_tokens: "sglang:prompt_tokens",
-        output_tokens: "sglang:generation_tokens",
-        without_cached: false,
-    },
-    Dialect {
-        name: "llamacpp",
-        requests: None,
-        prompt_tokens: "llamacpp:prompt_tokens",
-        output_tokens: "llamacpp:tokens_predicted",
-        without_cached: true,
-    },
-];
-
 /// Counts of one page.
 #[derive(Clone, Copy)]
 pub struct Counts {
-    dialect: &'static Dialect,
+    counters: &'static Counters,
     /// 0 until the first request ended, where the server counts requests: counters with labels appear with their first value.
     requests: Option<f64>,
-    prompt_tokens: f64,
+    prompt_tokens: Counted,
+    /// How far the printed prompt tokens may be from the true ones.
+    prompt_within: f64,
     output_tokens: f64,
 }
 
@@ -71,13 +38,13 @@ impl Counts {
     }
 
     fn of(page: &Page) -> Option<Self> {
-        DIALECTS.iter().find_map(|dialect| {
-            Some(Self {
-                dialect,
-                prompt_tokens: page.sum(dialect.prompt_tokens)?,
-                output_tokens: page.sum(dialect.output_tokens).unwrap_or(0.0),
-                requests: dialect.requests.map(|name| page.sum(name).unwrap_or(0.0)),
-            })
+        let counters = metrics::of(page)?;
+        Some(Self {
+            counters,
+            prompt_tokens: counters.prompt_tokens.of(page)?,
+            prompt_within: counters.within(page),
+            output_tokens: page.sum(counters.output_tokens).unwrap_or(0.0),
+            requests: counters.requests.map(|name| page.sum(name).unwrap_or(0.0)),
         })
     }
 }
@@ -95,6 +62,9 @@ pub struct Account {
     /// Prompt tokens of the requests that succeeded; less those from the cache where the server counts so.
     pub prompt_tokens_sent: u64,
     pub prompt_tokens_counted: u64,
+    /// How far that number may be from the true one, where the server prints few digits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt_tokens_within: u64,
     pub output_tokens_received: u64,
     pub output_tokens_counted: u64,
 }
@@ -118,8 +88,8 @@ impl Account {
     }
 
     fn between(run: &Run, before: Counts, after: Counts) -> Option<Self> {
-        let dialect = before.dialect;
-        if after.dialect.name != dialect.name {
+        let counters = before.counters;
+        if after.counters.server != counters.server {
             return None;
         }
         let more = |after: f64, before: f64| (after >= before).then(|| (after - before).round() as u64);
@@ -128,19 +98,20 @@ impl Account {
             _ => None,
         };
         let mut account = Self {
-            counters: dialect.name.to_owned(),
+            counters: counters.prefix.to_owned(),
             requests_sent: 0,
             requests_completed: 0,
             requests_counted,
             prompt_tokens_sent: 0,
-            prompt_tokens_counted: more(after.prompt_tokens, before.prompt_tokens)?,
+            prompt_tokens_counted: more(after.prompt_tokens.tokens, before.prompt_tokens.tokens)?,
+            prompt_tokens_within: after.prompt_within.ceil() as u64,
             output_tokens_received: 0,
             output_tokens_counted: more(after.output_tokens, before.output_tokens)?,
         };
         for record in &run.records {
             account.requests_sent += u64::from(record.sent_ns > 0);
             if record.is_ok() {
-                let cached = if dialect.without_cached { record.cached_tokens } else { 0 };
+                let cached = if after.prompt_tokens.with_cached { 0 } else { record.cached_tokens };
                 account.requests_completed += 1;
                 account.prompt_tokens_sent += u64::from(record.prompt_tokens.saturating_sub(cached));
                 account.output_tokens_received += u64::from(record.output_tokens);
@@ -170,8 +141,8 @@ impl Account {
             ));
         }
         let is_whole = self.requests_completed == self.requests_sent;
-        let (sent, counted) = (self.prompt_tokens_sent, self.prompt_tokens_counted);
-        if counted < sent || (is_whole && counted > sent) {
+        let (sent, counted, within) = (self.prompt_tokens_sent, self.prompt_tokens_counted, self.prompt_tokens_within);
+        if counted + within < sent || (is_whole && counted > sent + within) {
             notes.push(format!(
                 "the prompts had {} tokens by the answers, and {} by the server's counter {}_tokens_total: cached or repeated tokens \
                  may count differently there",
@@ -182,6 +153,11 @@ impl Account {
         }
         notes
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
@@ -200,6 +176,7 @@ mod tests {
             requests_counted: Some(counted),
             prompt_tokens_sent: tokens.0,
             prompt_tokens_counted: tokens.1,
+            prompt_tokens_within: 0,
             output_tokens_received: 0,
             output_tokens_counted: 0,
         }
@@ -212,15 +189,25 @@ mod tests {
              vllm:prompt_tokens_total{engine=\"0\"} 10.0\nvllm:generation_tokens_total 5\n",
         );
         assert_eq!(
-            (vllm.dialect.name, vllm.requests, vllm.prompt_tokens, vllm.output_tokens),
+            (vllm.counters.prefix, vllm.requests, vllm.prompt_tokens.tokens, vllm.output_tokens),
             ("vllm", Some(7.0), 10.0, 5.0)
         );
         let llama = counts("llamacpp:prompt_tokens_total 9\nllamacpp:tokens_predicted_total 4\n");
-        assert_eq!((llama.dialect.name, llama.requests, llama.output_tokens), ("llamacpp", None, 4.0));
+        assert_eq!((llama.counters.prefix, llama.requests, llama.output_tokens), ("llamacpp", None, 4.0));
         // Before the first request vLLM has no line of a labelled counter.
         assert_eq!(counts("vllm:prompt_tokens_total 0\n").requests, Some(0.0));
         assert_eq!(counts("sglang:prompt_tokens_total{} 2\nsglang:num_requests_total 1\n").requests, Some(1.0));
         assert!(Counts::of(&Page::parse(b"process_cpu_seconds_total 1\n")).is_none());
+    }
+
+    /// A server of six digits is not blamed for those that it does not print.
+    #[test]
+    fn few_digits_are_no_difference() {
+        let rounded = Account { prompt_tokens_within: 100, ..account(10, 10, 10, (70_050, 70_000)) };
+        assert!(rounded.notes().is_empty());
+        assert_eq!(Account { prompt_tokens_within: 10, ..rounded }.notes().len(), 1);
+        let counts = counts("llamacpp:prompt_tokens_total 2.33841e+07\n");
+        assert!((counts.prompt_within - 100.0).abs() < 1e-9 && !counts.prompt_tokens.with_cached);
     }
 
     #[test]

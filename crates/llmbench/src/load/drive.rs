@@ -10,7 +10,6 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::{Control, DriverError, Options};
 use loadgen::limits;
 use loadgen::serving::figures::{Distribution, Figures};
-use loadgen::serving::json::Raw;
 use loadgen::serving::record::{Counted, Record};
 use loadgen::serving::samples_file::{self, SamplesFile};
 use loadgen::serving::session::{Load, stagger_ns};
@@ -20,6 +19,7 @@ use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 use runner::interrupt::Interrupt;
+use server_api::json::Raw;
 
 use super::account::{Account, Counts};
 use super::calibration::Calibration;
@@ -82,7 +82,7 @@ impl Bench<'_> {
         if self.access.target.version == HttpVersion::Http1 {
             limits::make_room(point.connections()).map_err(Failure::usage)?;
         }
-        let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
+        let mut protocol = Protocol::post(&self.access.target, self.access.backend, self.access.key.as_deref());
         protocol.single_use = self.found.closes;
         protocol.keep_text = !self.found.counts_tokens || self.samples.is_some();
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
@@ -129,7 +129,7 @@ impl Bench<'_> {
         if count == 0 {
             return Ok(0);
         }
-        let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
+        let mut protocol = Protocol::post(&self.access.target, self.access.backend, self.access.key.as_deref());
         protocol.single_use = self.found.closes;
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
         let concurrency = point.connections().min(count);

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use loadgen::outcome::Outcome;
 use loadgen::serving::Run;
-use loadgen::serving::json::Raw;
 use loadgen::serving::record::From;
 use loadgen::serving::samples_file;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value, json};
+use server_api::json::Raw;
 
 use super::outcome::RunOutcome;
 use super::points::Point;

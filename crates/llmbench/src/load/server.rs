@@ -2,10 +2,10 @@
 //! sentence with its remedy.
 
 use loadgen::outcome::ErrorClass;
-use loadgen::serving::backend::{Backend, Settings};
 use loadgen::serving::probe::{self, Probe, ProbeError};
 use loadgen::serving::target::Target;
 use serde::{Deserialize, Serialize};
+use server_api::{Api, Settings};
 
 use super::account::Counts;
 use crate::{Exit, Failure};
@@ -20,8 +20,8 @@ const NAMED: usize = 8;
 #[derive(Clone)]
 pub struct Access {
     pub target: Target,
-    pub backend: Backend,
-    /// From the environment; it is sent as a bearer token and shown nowhere.
+    pub backend: Api,
+    /// From the environment; it is sent where the API looks for one and shown nowhere.
     pub key: Option<String>,
     /// The variable in which a key was looked for.
     pub key_var: String,
@@ -58,7 +58,7 @@ pub fn model_name(access: &Access, asked: Option<&str>) -> Result<(Option<String
         (None, []) => None,
         (None, [one]) => Some(one.clone()),
         // Names of one model: vLLM lists its adapters behind it.
-        (None, several) if access.backend == Backend::OpenAiChat || access.backend == Backend::OpenAi => {
+        (None, several) if access.backend.names_models() => {
             return Err(Failure::usage(format!(
                 "{} has several models: name one with --model-name: {}",
                 access.target,
@@ -91,8 +91,11 @@ pub fn examine(access: &Access, settings: &Settings, models: &[String], body: &[
             "the server does not say how many tokens it made: they are counted with the model's tokenizer".to_owned(),
         );
     }
-    if reply.streamed && !reply.done && access.backend != Backend::LlamaCpp {
-        notes.push("the server ends its streams without [DONE]; a reason to finish counts as the end".to_owned());
+    if reply.streamed && !reply.done && access.backend.ends_with_word() {
+        notes.push(
+            "the server ends its streams without the last word of its API; a reason to finish counts as the end"
+                .to_owned(),
+        );
     }
     if closes {
         notes.push(

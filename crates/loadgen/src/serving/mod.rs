@@ -1,20 +1,15 @@
 //! Load on servers of language models: what a client sees of streamed answers.
 //!
-//! A [`session`] is what is asked, [`target`] says of whom. Bytes become events ([`sse`]), events become chunks ([`chunk`], read with
-//! [`json`]), and chunks become the [`reply`] to a request: stamps that were taken at the reads of the socket, before any of
+//! A [`session`] is what is asked, [`target`] says of whom. Bytes become events ([`sse`]), events become chunks (by the
+//! [`server_api::Api`] that the server speaks), and chunks become the [`reply`] to a request: stamps that were taken at the reads of the socket, before any of
 //! this. What is kept of each request is its [`record`]; gaps of streams are counted in a [`histogram`] and written to a [`samples_file`].
 //! [`run()`] is the loop that does it.
 
-pub mod account;
-pub mod backend;
-pub mod chunk;
 pub mod figures;
 pub mod histogram;
-pub mod json;
 pub mod latency_probe;
 pub mod mark;
 pub mod probe;
-pub mod prometheus;
 pub mod record;
 pub mod reply;
 mod run;

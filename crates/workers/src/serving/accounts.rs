@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use host::GpuWatch;
 use loadgen::clock::now_ns;
 use loadgen::listener::{Listening, listeners};
-use loadgen::serving::account::{self, Account, Seen};
 use loadgen::serving::latency_probe::{self, LatencyProbe};
-use loadgen::serving::prometheus::Page;
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::target::Place;
 use loadgen::serving::{Run, probe};
 use loadgen::threads::{self, ProcessUse, Used};
+use server_api::metrics::{self, Account, Page, Seen};
 
 use super::server::Running;
 
@@ -88,12 +87,12 @@ impl<'a> Accounts<'a> {
         readings.put("knocks_failed", Some(exchanges.failed as f64));
         if let Some(before) = &self.page {
             let (after, account) = counted(self.server, before, &seen);
-            readings.put("hit_rate", after.and_then(|after| hit_rate(before, &after)));
+            readings.put("hit_rate", after.and_then(|after| metrics::hit_rate(before, &after)));
             if let Some(account) = account {
                 readings.put("server_requests", account.requests);
                 readings.put("sent_requests", account.requests.map(|_| seen.sent as f64));
                 readings.put("server_prompt_tokens", account.prompt_tokens);
-                readings.put("sent_prompt_tokens", account.prompt_tokens.and(seen.prompt_tokens).map(|n| n as f64));
+                readings.put("sent_prompt_tokens", account.prompt_tokens.and(account.told(&seen)).map(|n| n as f64));
                 readings.put("server_agrees", account.agrees(&seen).map(|agrees| f64::from(u8::from(agrees))));
                 readings.put("server_ttft_mean_ns", account.ttft_ns);
                 readings.put("server_queue_mean_ns", account.queue_ns);
@@ -144,7 +143,7 @@ fn plain(name: &str) -> String {
 
 /// The family of the server, as its counters tell it.
 pub fn family(server: &Running) -> Option<&'static str> {
-    Some(account::family(&page(server)?)?.name())
+    Some(metrics::of(&page(server)?)?.server)
 }
 
 /// The server's counters; none where it has no such page.
@@ -195,14 +194,8 @@ fn seen(records: &[Record]) -> Seen {
         sent: records.len() as u64,
         ok: ok.len() as u64,
         prompt_tokens: told.then(|| ok.iter().map(|record| u64::from(record.prompt_tokens)).sum()),
+        cached_tokens: ok.iter().map(|record| u64::from(record.cached_tokens)).sum(),
     }
-}
-
-/// Of the counters of vLLM, whose names others have taken over.
-fn hit_rate(before: &Page, after: &Page) -> Option<f64> {
-    let grown = |name: &str| Some(after.sum(name)? - before.sum(name).unwrap_or(0.0));
-    let (hits, queries) = (grown("vllm:prefix_cache_hits")?, grown("vllm:prefix_cache_queries")?);
-    (queries > 0.0).then(|| hits / queries)
 }
 
 #[cfg(test)]

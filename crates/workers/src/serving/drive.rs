@@ -212,7 +212,7 @@ impl Drive<'_> {
         let number = now();
         let sessions = self.pool.sessions(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
         let target = self.target();
-        let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
+        let mut protocol = Protocol::post(target, self.way.backend, server.key());
         protocol.single_use = self.seen.single_use;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
         let connections = if self.seen.single_use { 0 } else { connections };

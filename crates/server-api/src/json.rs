@@ -95,10 +95,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes a value; the number if it is a whole one from 0 to the largest u64.
     pub fn uint(&mut self) -> Option<Option<u64>> {
-        self.peek()?;
-        let start = self.at;
-        self.skip()?;
-        let digits = &self.bytes[start..self.at];
+        let digits = self.value()?;
         let is_number = !digits.is_empty() && digits.len() <= 20 && digits.iter().all(u8::is_ascii_digit);
         let number = is_number.then(|| {
             digits.iter().try_fold(0_u64, |sum, &digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
@@ -108,10 +105,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes a value; true if it is `true`.
     pub fn is_true(&mut self) -> Option<bool> {
-        self.peek()?;
-        let start = self.at;
-        self.skip()?;
-        Some(&self.bytes[start..self.at] == b"true")
+        Some(self.value()? == b"true")
     }
 
     /// Takes a value and tells how many items it has, if it is an array.
@@ -122,6 +116,14 @@ impl<'a> Cursor<'a> {
             item.skip()
         })?;
         Some(count)
+    }
+
+    /// Takes a value as it stands in the input.
+    pub fn value(&mut self) -> Option<&'a [u8]> {
+        self.peek()?;
+        let start = self.at;
+        self.skip()?;
+        Some(&self.bytes[start..self.at])
     }
 
     /// Passes a value over.

@@ -1,119 +1,7 @@
-//! What a server itself counted between two of its `/metrics` pages: requests, prompt tokens, and where the time to the first token
-//! went by its own clock.
-//!
-//! | server | its TTFT begins | source |
-//! |---|---|---|
-//! | vLLM 0.32 | after HTTP, JSON and the checks of the request, before the template (`arrival_time` in `vllm/renderers/base.py`); it ends where the API server takes up the engine's output (`v1/metrics/stats.py`) | its code, and a live server |
-//! | SGLang | where its tokenizer manager takes up the request: after HTTP and JSON, in some versions after the template | its documentation; not run by us |
-//! | llama.cpp | it has none: only the time of all prompts (`--metrics`) | a live server |
-//! | `llmbench mock` | at the last byte of the request; it ends before the first token is written | ours |
+//! What a server itself counted between two of its pages: requests, prompt tokens, and where the time to the first token went by
+//! its own clock.
 
-use super::prometheus::Page;
-
-/// A family of servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
-    Mock,
-    Vllm,
-    SgLang,
-    LlamaCpp,
-}
-
-impl Server {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mock => "llmbench mock",
-            Self::Vllm => "vLLM",
-            Self::SgLang => "SGLang",
-            Self::LlamaCpp => "llama.cpp",
-        }
-    }
-}
-
-/// A name on the page, perhaps only the samples with a label.
-type Name = (&'static str, Option<(&'static str, &'static str)>);
-
-/// A mean: sums (s) over a count; without a count over the requests of the client.
-#[derive(Debug, Clone, Copy)]
-struct Mean {
-    sums: &'static [Name],
-    count: Option<Name>,
-}
-
-/// How a family names what it counts.
-#[derive(Debug)]
-struct Dialect {
-    server: Server,
-    /// A name that only its pages have.
-    mark: &'static str,
-    ttft: Option<Mean>,
-    queue: Option<Mean>,
-    prefill: Option<Mean>,
-    /// Requests that ended, however they ended.
-    requests: Option<&'static str>,
-    /// Counters that together are the prompt tokens, cached ones too.
-    prompt_tokens: &'static [&'static str],
-    /// Significant digits of a number on the page, where they are few.
-    digits: Option<i32>,
-}
-
-const fn histogram(sums: &'static [Name], count: Name) -> Option<Mean> {
-    Some(Mean { sums, count: Some(count) })
-}
-
-/// The names that vLLM has and our mock has taken over.
-const VLLM: Dialect = Dialect {
-    server: Server::Vllm,
-    mark: "vllm:time_to_first_token_seconds_count",
-    ttft: histogram(
-        &[("vllm:time_to_first_token_seconds_sum", None)],
-        ("vllm:time_to_first_token_seconds_count", None),
-    ),
-    queue: histogram(&[("vllm:request_queue_time_seconds_sum", None)], ("vllm:request_queue_time_seconds_count", None)),
-    prefill: histogram(
-        &[("vllm:request_prefill_time_seconds_sum", None)],
-        ("vllm:request_prefill_time_seconds_count", None),
-    ),
-    requests: Some("vllm:request_success"),
-    prompt_tokens: &["vllm:prompt_tokens"],
-    digits: None,
-};
-
-/// The first whose mark is on the page.
-static DIALECTS: [Dialect; 4] = [
-    Dialect { server: Server::Mock, mark: "mock:steps_total", ..VLLM },
-    VLLM,
-    Dialect {
-        server: Server::SgLang,
-        mark: "sglang:num_requests_total",
-        ttft: histogram(
-            &[("sglang:time_to_first_token_seconds_sum", None)],
-            ("sglang:time_to_first_token_seconds_count", None),
-        ),
-        queue: histogram(&[("sglang:queue_time_seconds_sum", None)], ("sglang:queue_time_seconds_count", None)),
-        // A prompt that is computed in chunks has a time for each of them, and one for the last.
-        prefill: histogram(
-            &[
-                ("sglang:per_stage_req_latency_seconds_sum", Some(("stage", "prefill_forward"))),
-                ("sglang:per_stage_req_latency_seconds_sum", Some(("stage", "chunked_prefill"))),
-            ],
-            ("sglang:per_stage_req_latency_seconds_count", Some(("stage", "prefill_forward"))),
-        ),
-        requests: Some("sglang:num_requests"),
-        prompt_tokens: &["sglang:prompt_tokens"],
-        digits: None,
-    },
-    Dialect {
-        server: Server::LlamaCpp,
-        mark: "llamacpp:prompt_seconds_total",
-        ttft: None,
-        queue: None,
-        prefill: Some(Mean { sums: &[("llamacpp:prompt_seconds_total", None)], count: None }),
-        requests: None,
-        prompt_tokens: &["llamacpp:prompt_tokens", "llamacpp:prompt_tokens_cached"],
-        digits: Some(6),
-    },
-];
+use super::{Counters, Mean, Name, Page};
 
 /// What a client knows of the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,18 +10,21 @@ pub struct Seen {
     pub sent: u64,
     /// Those that were answered well.
     pub ok: u64,
-    /// Prompt tokens by the usage in the answers; None where not every answer said so.
+    /// Prompt tokens by the usage in the answers, cached ones too; None where not every answer said so.
     pub prompt_tokens: Option<u64>,
+    /// Those of them that came from a cache, as far as answers say so.
+    pub cached_tokens: u64,
 }
 
 /// What a server counted between two pages.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Account {
-    pub server: Server,
+    pub server: &'static Counters,
     /// Requests that ended.
     pub requests: Option<f64>,
-    /// Prompt tokens, cached ones too.
+    /// Prompt tokens, cached ones too where `with_cached` says so.
     pub prompt_tokens: Option<f64>,
+    pub with_cached: bool,
     /// How far the printed figure of the prompt tokens may be from the true one.
     pub prompt_tokens_within: f64,
     /// Mean time to first token by its clock, ns.
@@ -148,22 +39,21 @@ impl Account {
     /// Of two pages with `answered` requests of the client between them. None where the server is of no family that is known, or began anew in
     /// between.
     pub fn between(before: &Page, after: &Page, answered: u64) -> Option<Self> {
-        let dialect = dialect(after)?;
+        let counters = super::of(after)?;
         let grown = |name: &'static str| growth(before, after, (name, None));
         let mean = |mean: &Option<Mean>| mean.and_then(|mean| mean.ns(before, after, answered));
-        let counters = dialect.prompt_tokens;
-        let all = counters.iter().map(|name| grown(name)).sum::<Option<f64>>();
+        let tokens = counters.prompt_tokens;
+        let now = tokens.of(after);
+        let then = tokens.of(before).map_or(0.0, |then| then.tokens);
         let account = Self {
-            server: dialect.server,
-            requests: dialect.requests.and_then(grown),
-            prompt_tokens: all.filter(|_| !counters.is_empty()),
-            prompt_tokens_within: counters
-                .iter()
-                .filter_map(|name| Some(resolution(after.sum(name)?, dialect.digits?)))
-                .sum(),
-            ttft_ns: mean(&dialect.ttft),
-            queue_ns: mean(&dialect.queue),
-            prefill_ns: mean(&dialect.prefill),
+            server: counters,
+            requests: counters.requests.and_then(grown),
+            prompt_tokens: now.map(|now| now.tokens - then),
+            with_cached: now.is_some_and(|now| now.with_cached),
+            prompt_tokens_within: counters.within(after),
+            ttft_ns: mean(&counters.ttft),
+            queue_ns: mean(&counters.queue),
+            prefill_ns: mean(&counters.prefill),
         };
         let fell = [account.requests, account.prompt_tokens].iter().flatten().any(|grown| *grown < 0.0);
         (!fell).then_some(account)
@@ -176,13 +66,20 @@ impl Account {
         let requests = self.requests.map(|counted| counted >= seen.ok as f64 && counted <= seen.sent as f64);
         let tokens = self
             .prompt_tokens
-            .zip(seen.prompt_tokens)
+            .zip(self.told(seen))
             .filter(|_| seen.ok == seen.sent)
             .map(|(counted, told)| (counted - told as f64).abs() <= self.prompt_tokens_within);
         match (requests, tokens) {
             (None, None) => None,
             (requests, tokens) => Some(requests.unwrap_or(true) && tokens.unwrap_or(true)),
         }
+    }
+
+    /// The prompt tokens that a client knows of, by the server's way to count them: less those from a cache where the server leaves
+    /// them out.
+    pub fn told(&self, seen: &Seen) -> Option<u64> {
+        let cached = if self.with_cached { 0 } else { seen.cached_tokens };
+        seen.prompt_tokens.map(|tokens| tokens.saturating_sub(cached))
     }
 
     /// Whether the server has counted all that it will count of these.
@@ -205,13 +102,14 @@ impl Mean {
     }
 }
 
-/// The family of the server that a page is of.
-pub fn family(page: &Page) -> Option<Server> {
-    dialect(page).map(|dialect| dialect.server)
-}
-
-fn dialect(page: &Page) -> Option<&'static Dialect> {
-    DIALECTS.iter().find(|dialect| page.samples.iter().any(|sample| sample.name == dialect.mark))
+impl Counters {
+    /// How far the printed number of prompt tokens may be from the true one: on two pages together no further than one step of the
+    /// larger.
+    pub fn within(&self, page: &Page) -> f64 {
+        let Some(digits) = self.digits else { return 0.0 };
+        let names = self.prompt_tokens.names().into_iter().flatten();
+        names.filter_map(|name| Some(resolution(page.sum(name)?, digits))).sum()
+    }
 }
 
 /// What a name grew by; one that was not there before began at zero.
@@ -243,7 +141,7 @@ mod tests {
         Page::parse(text.as_bytes())
     }
 
-    const SEEN: Seen = Seen { sent: 10, ok: 10, prompt_tokens: Some(1000) };
+    const SEEN: Seen = Seen { sent: 10, ok: 10, prompt_tokens: Some(1000), cached_tokens: 0 };
 
     /// vLLM's page after `n` requests of 100 tokens: 30 ms to the first token, 8 of them in the queue, 15 in prefill.
     fn vllm(n: f64) -> Page {
@@ -267,7 +165,10 @@ mod tests {
     fn what_vllm_counted() {
         let account = Account::between(&vllm(5.0), &vllm(15.0), 10);
         let account = account.unwrap();
-        assert_eq!((account.server, account.requests, account.prompt_tokens), (Server::Vllm, Some(10.0), Some(1000.0)));
+        assert_eq!(
+            (account.server.server, account.requests, account.prompt_tokens),
+            ("vLLM", Some(10.0), Some(1000.0))
+        );
         for (found, truth) in [(account.queue_ns, 8e6), (account.prefill_ns, 15e6)] {
             assert!((found.unwrap() - truth).abs() < 1.0, "{account:?}");
         }
@@ -284,15 +185,15 @@ mod tests {
         assert_eq!(account.agrees(&Seen { prompt_tokens: Some(999), ..SEEN }), Some(false));
         assert_eq!(account.agrees(&Seen { prompt_tokens: None, ..SEEN }), Some(true));
         // Of 12 sent, 2 failed: the server may have counted them or not, and tokens tell nothing.
-        assert_eq!(account.agrees(&Seen { sent: 12, ok: 10, prompt_tokens: Some(7) }), Some(true));
-        assert_eq!(account.agrees(&Seen { sent: 12, ok: 11, prompt_tokens: None }), Some(false));
-        assert!(!account.has_caught_up(&Seen { sent: 12, ok: 11, prompt_tokens: None }));
+        assert_eq!(account.agrees(&Seen { sent: 12, ok: 10, prompt_tokens: Some(7), ..SEEN }), Some(true));
+        assert_eq!(account.agrees(&Seen { sent: 12, ok: 11, prompt_tokens: None, ..SEEN }), Some(false));
+        assert!(!account.has_caught_up(&Seen { sent: 12, ok: 11, prompt_tokens: None, ..SEEN }));
     }
 
     #[test]
     fn a_server_that_began_anew_has_no_account() {
-        assert_eq!(Account::between(&vllm(15.0), &vllm(5.0), 10), None);
-        assert_eq!(Account::between(&page(""), &page("other 1\n"), 10), None);
+        assert!(Account::between(&vllm(15.0), &vllm(5.0), 10).is_none());
+        assert!(Account::between(&page(""), &page("other 1\n"), 10).is_none());
         assert!(Account::between(&page(""), &vllm(10.0), 10).is_some());
     }
 
@@ -300,7 +201,7 @@ mod tests {
     fn the_mock_is_told_from_vllm_by_its_mark() {
         let mut after = vllm(5.0);
         after.samples.extend(page("mock:steps_total 3\n").samples);
-        assert_eq!(Account::between(&page(""), &after, 5).unwrap().server, Server::Mock);
+        assert_eq!(Account::between(&page(""), &after, 5).unwrap().server.server, "llmbench mock");
     }
 
     #[test]
@@ -326,7 +227,7 @@ mod tests {
             ))
         };
         let account = Account::between(&at(2.0), &at(12.0), 10).unwrap();
-        assert_eq!((account.server, account.agrees(&SEEN)), (Server::SgLang, Some(true)));
+        assert_eq!((account.server.server, account.agrees(&SEEN)), ("SGLang", Some(true)));
         for (found, truth) in [(account.ttft_ns, 50e6), (account.queue_ns, 10e6), (account.prefill_ns, 24e6)] {
             assert!((found.unwrap() - truth).abs() < 1.0, "{account:?}");
         }
@@ -342,14 +243,40 @@ mod tests {
         };
         let account =
             Account::between(&at("676490", "2.33841e+07", 122.2), &at("676590", "2.3385e+07", 122.3), 10).unwrap();
-        assert_eq!((account.server, account.requests, account.queue_ns), (Server::LlamaCpp, None, None));
+        assert_eq!((account.server.server, account.requests, account.queue_ns), ("llama.cpp", None, None));
         assert!((account.prefill_ns.unwrap() - 10e6).abs() < 10.0, "{account:?}");
         // 100 + 900 tokens, and 100 are one step of what it prints.
         assert_eq!(account.agrees(&SEEN), Some(true));
         assert_eq!(account.agrees(&Seen { prompt_tokens: Some(1090), ..SEEN }), Some(true));
         assert_eq!(account.agrees(&Seen { prompt_tokens: Some(1200), ..SEEN }), Some(false));
-        let old = page("llamacpp:prompt_tokens_total 5\nllamacpp:prompt_seconds_total 1\n");
-        assert_eq!(Account::between(&page(""), &old, 1).unwrap().agrees(&SEEN), None);
         assert!((resolution(23_384_100.0, 6) - 100.0).abs() < 1e-9 && (resolution(676_490.0, 6) - 1.0).abs() < 1e-9);
+    }
+    /// The two shapes of its page: before August 2026 it counted what it computed, since then what its cache had as well.
+    #[test]
+    fn llama_cpp_counts_cached_tokens_apart_or_not_at_all() {
+        let old = |computed: u32| {
+            page(&format!("llamacpp:prompt_tokens_total {computed}\nllamacpp:prompt_seconds_total 1.5\n"))
+        };
+        let new = |computed: u32, cached: u32| {
+            let cached = format!("llamacpp:prompt_tokens_cached_total {cached}\n");
+            let mut all = old(computed);
+            all.samples.extend(page(&cached).samples);
+            all
+        };
+        // Ten prompts of 100 tokens, of which 90 were cached.
+        let seen = Seen { cached_tokens: 900, ..SEEN };
+        let of_old = Account::between(&old(50), &old(150), 10).unwrap();
+        assert_eq!(
+            (of_old.prompt_tokens, of_old.told(&seen), of_old.agrees(&seen)),
+            (Some(100.0), Some(100), Some(true))
+        );
+        let of_new = Account::between(&new(50, 500), &new(150, 1400), 10).unwrap();
+        assert_eq!(
+            (of_new.prompt_tokens, of_new.told(&seen), of_new.agrees(&seen)),
+            (Some(1000.0), Some(1000), Some(true))
+        );
+        for account in [of_old, of_new] {
+            assert_eq!(account.agrees(&Seen { prompt_tokens: Some(1500), ..seen }), Some(false));
+        }
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! It is tolerant: a line that is no sample is passed over and counted, because one odd line must not hide the other thousand.
 
-use std::collections::BTreeMap;
-
 /// The largest page that is read, bytes.
 pub const LARGEST: usize = 64 << 20;
 
@@ -56,75 +54,6 @@ impl Page {
         let values: Vec<f64> =
             self.samples.iter().filter(|sample| is_it(&sample.name)).map(|sample| sample.value).collect();
         (!values.is_empty()).then(|| values.iter().sum())
-    }
-
-    /// A histogram, summed over all labels but the bounds of its buckets; None without one.
-    pub fn histogram(&self, name: &str) -> Option<PageHistogram> {
-        let mut buckets: BTreeMap<Bound, f64> = BTreeMap::new();
-        for sample in self.samples.iter().filter(|sample| sample.name.strip_suffix("_bucket") == Some(name)) {
-            let bound = sample.label("le").and_then(number)?;
-            *buckets.entry(Bound(bound)).or_default() += sample.value;
-        }
-        let (sum, count) = (self.sum(&format!("{name}_sum"))?, self.sum(&format!("{name}_count"))?);
-        Some(PageHistogram {
-            sum,
-            count,
-            buckets: buckets.into_iter().map(|(bound, below)| (bound.0, below)).collect(),
-        })
-    }
-}
-
-/// A bound of a bucket, ordered as numbers are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Bound(f64);
-
-impl Eq for Bound {}
-
-impl PartialOrd for Bound {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Bound {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-/// A histogram of a page, in the unit of the page (mostly s).
-#[derive(Debug, Clone, PartialEq)]
-pub struct PageHistogram {
-    pub sum: f64,
-    pub count: f64,
-    /// Upper bound and the number of values up to it, ascending; the last bound is infinite.
-    pub buckets: Vec<(f64, f64)>,
-}
-
-impl PageHistogram {
-    /// What came between an earlier page and this one; None where the server began anew in between.
-    pub fn since(&self, earlier: Option<&Self>) -> Option<Self> {
-        let Some(earlier) = earlier else { return Some(self.clone()) };
-        let before = |bound: f64| earlier.buckets.iter().find(|(of, _)| *of == bound).map_or(0.0, |(_, below)| *below);
-        let since = Self {
-            sum: self.sum - earlier.sum,
-            count: self.count - earlier.count,
-            buckets: self.buckets.iter().map(|&(bound, below)| (bound, below - before(bound))).collect(),
-        };
-        (since.count >= 0.0 && since.buckets.iter().all(|(_, below)| *below >= 0.0)).then_some(since)
-    }
-
-    /// The mean; None without values.
-    pub fn mean(&self) -> Option<f64> {
-        (self.count > 0.0).then(|| self.sum / self.count)
-    }
-
-    /// The bounds of the bucket in which the `p`-quantile lies: a histogram tells no more. None without values.
-    pub fn quantile_within(&self, p: f64) -> Option<(f64, f64)> {
-        let rank = p * self.count;
-        let at = self.buckets.iter().position(|(_, below)| *below >= rank && *below > 0.0)?;
-        let lower = if at == 0 { 0.0 } else { self.buckets[at - 1].0 };
-        Some((lower, self.buckets[at].0))
     }
 }
 
@@ -217,22 +146,9 @@ what is this
         assert_eq!(page.samples[0].label("model_name"), Some("a,b}\"c"));
         assert_eq!((page.sum("vllm:prompt_tokens"), page.sum("vllm:prompt_tokens_total")), (Some(150.0), Some(150.0)));
         assert_eq!((page.sum("llamacpp:requests_processing"), page.sum("nothing")), (Some(0.0), None));
-        let histogram = page.histogram("vllm:ttft").unwrap();
-        assert_eq!(histogram.buckets, [(0.1, 1.0), (1.0, 3.0), (f64::INFINITY, 4.0)]);
-        assert_eq!((histogram.mean(), histogram.quantile_within(0.5)), (Some(1.25), Some((0.1, 1.0))));
-        assert_eq!(histogram.quantile_within(0.99), Some((1.0, f64::INFINITY)));
-    }
-
-    #[test]
-    fn what_came_between_two_pages() {
-        let before = Page::parse(PAGE.as_bytes()).histogram("vllm:ttft").unwrap();
-        let mut after = before.clone();
-        (after.sum, after.count) = (7.0, 6.0);
-        after.buckets = vec![(0.1, 1.0), (1.0, 5.0), (f64::INFINITY, 6.0)];
-        let since = after.since(Some(&before)).unwrap();
-        assert_eq!((since.count, since.mean(), since.quantile_within(0.5)), (2.0, Some(1.0), Some((0.1, 1.0))));
-        assert_eq!(before.since(Some(&after)), None, "the server began anew");
-        assert_eq!(before.since(None), Some(before.clone()));
+        let bounds = page.samples.iter().filter_map(|sample| Some((sample.label("le")?, sample.value)));
+        assert_eq!(bounds.collect::<Vec<_>>(), [("0.1", 1.0), ("+Inf", 4.0), ("1.0", 3.0)]);
+        assert_eq!(page.sum("vllm:ttft_count"), Some(4.0), "without its time stamp and exemplar");
     }
 
     #[test]
@@ -258,7 +174,7 @@ what is this
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..700) {
             let page = Page::parse(&bytes);
             for sample in &page.samples {
-                let _ = page.histogram(sample.name.trim_end_matches("_bucket"));
+                let _ = page.sum(&sample.name);
             }
             let _ = Page::parse(&PAGE.as_bytes()[..cut.min(PAGE.len())]);
         }
