@@ -7,7 +7,7 @@ use crate::schedule::{CALIBRATION, launch};
 use crate::subject::{Subject, SubjectError};
 use record::measurements::sound;
 use record::plan::{Cell, Plan, SubjectSpec, Timing};
-use record::protocol::{Answer, ErrorKind, LoadOrder, Output, Ready, Request, Sample};
+use record::protocol::{Answer, ErrorKind, Output, Ready, Request, Sample, Stretch};
 use record::results::Status;
 use record::samples::{Event, SamplesError, WorkerEvent};
 
@@ -38,7 +38,7 @@ impl From<SamplesError> for Halt {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     pub(super) samples: Vec<Sample>,
-    /// Of a `first` cell the hash of the call's result, of a `load` cell those of the first requests.
+    /// Of a `first` cell the hash of the call's result, of a `stretch` cell those of its first requests.
     pub(super) hashes: Vec<String>,
 }
 
@@ -57,8 +57,8 @@ pub(super) struct BlockRequest {
     pub(super) offset: u64,
     pub(super) settle_ns: u64,
     pub(super) timeout: Duration,
-    /// Of a `load` cell.
-    pub(super) load: Option<LoadOrder>,
+    /// Of a `stretch` cell.
+    pub(super) stretch: Option<Stretch>,
 }
 
 /// A subject in this run.
@@ -184,7 +184,7 @@ impl<'a> WorkerPool<'a> {
             loops: how.loops,
             offset: how.offset,
             settle_ns: how.settle_ns,
-            load: how.load,
+            stretch: how.stretch,
         };
         let mut block = Block::default();
         let declared = self.members.get(cell.subject.as_str()).and_then(|member| *member.prepared.get(&index)?);

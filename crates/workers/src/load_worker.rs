@@ -1,9 +1,11 @@
 //! The protocol of workers that drive servers with load: a cell is a server or a way to ask it, a block is a stretch of load.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead};
 
+use loadgen::order::{Drive, LoadOrder, Told};
 use record::plan::{Op, Timing};
-use record::protocol::{Answer, ErrorKind, Inputs, LoadOrder, ModelPaths, PROTOCOL, Ready, Request};
+use record::protocol::{Answer, ErrorKind, Inputs, ModelPaths, PROTOCOL, Ready, Request, Stretch};
 
 use super::channel::Channel;
 
@@ -30,7 +32,8 @@ pub trait LoadWorker {
     fn hello(&mut self, model: ModelPaths, timestamp: i64) -> Result<Ready, String>;
 
     /// Makes a cell ready, and says within what time each of its blocks ends by itself, ns.
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<u64, Refusal>;
+    fn prepare(&mut self, cell_id: &str, op: &Op, drive: &Drive, span_ns: u64, inputs: &Inputs)
+    -> Result<u64, Refusal>;
 
     /// Drives the server of a cell; the answers are those between the request and its `done`.
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal>;
@@ -44,6 +47,7 @@ pub trait LoadWorker {
 /// # Errors
 /// When requests cannot be read or answers cannot be written.
 pub fn run(mut worker: impl LoadWorker, channel: &Channel, requests: impl BufRead) -> io::Result<()> {
+    let mut drives = Drives::new();
     for line in requests.lines() {
         let line = line?;
         if line.trim().is_empty() {
@@ -57,7 +61,7 @@ pub fn run(mut worker: impl LoadWorker, channel: &Channel, requests: impl BufRea
                     Err(message) => return channel.answer(&Answer::Fatal { kind: ErrorKind::Failed, message }),
                 }
             }
-            Ok(request) => answer(&mut worker, channel, request)?,
+            Ok(request) => answer(&mut worker, &mut drives, channel, request)?,
             Err(error) => {
                 let message = format!("a request cannot be understood ({error})");
                 return channel.answer(&Answer::Fatal { kind: ErrorKind::Failed, message });
@@ -77,19 +81,44 @@ fn hello(worker: &mut impl LoadWorker, protocol: u32, model: ModelPaths, timesta
     worker.hello(model, timestamp)
 }
 
-fn answer(worker: &mut impl LoadWorker, channel: &Channel, request: Request) -> io::Result<()> {
+/// What decides the load of each cell that is ready, and how long a stretch of it is, ns.
+type Drives = HashMap<String, (Drive, u64)>;
+
+fn prepare(
+    worker: &mut impl LoadWorker,
+    drives: &mut Drives,
+    (cell_id, op, inputs): (&str, &Op, &Inputs),
+    timing: &Timing,
+) -> Result<u64, Refusal> {
+    let Timing::Stretch { order, span_ns, .. } = timing else {
+        return Err(Refusal::failed(format!("this worker drives servers and cannot time {}", op.name)));
+    };
+    let drive = Drive::of(order).map_err(Refusal::failed)?;
+    let limit = worker.prepare(cell_id, op, &drive, *span_ns, inputs)?;
+    drives.insert(cell_id.to_owned(), (drive, *span_ns));
+    Ok(limit)
+}
+
+fn order(drives: &Drives, cell: &str, stretch: Option<&Stretch>) -> Result<LoadOrder, Refusal> {
+    let (drive, span_ns) = drives
+        .get(cell)
+        .ok_or_else(|| Refusal::failed(format!("the cell {cell} was not prepared in this worker; prepare it first")))?;
+    let stretch = stretch.ok_or_else(|| Refusal::failed("a block of a stretch needs what the calibration found"))?;
+    let told = Told { cell, seed: stretch.seed, found: &stretch.found };
+    drive.order(*span_ns, told).map_err(Refusal::failed)
+}
+
+fn answer(worker: &mut impl LoadWorker, drives: &mut Drives, channel: &Channel, request: Request) -> io::Result<()> {
     let mut limit_ns = None;
     let (cell_id, answers) = match request {
         Request::Prepare { cell_id, op, timing, inputs, .. } => {
-            let made = worker.prepare(&cell_id, &op, &timing, &inputs);
+            let made = prepare(worker, drives, (&cell_id, &op, &inputs), &timing);
             limit_ns = made.as_ref().ok().copied();
             (cell_id, made.map(|_| Vec::new()))
         }
-        Request::Block { cell_id, block, load, offset, .. } => {
-            let made = match &load {
-                Some(load) => worker.block(&cell_id, block, load, offset),
-                None => Err(Refusal::failed("a block of a load cell needs its load")),
-            };
+        Request::Block { cell_id, block, stretch, offset, .. } => {
+            let load = order(drives, &cell_id, stretch.as_ref());
+            let made = load.and_then(|load| worker.block(&cell_id, block, &load, offset));
             (cell_id, made)
         }
         Request::Dump { cell_id, .. } => {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use record::folder::RunFolder;
 use record::measurements::Measurements;
-use record::plan::{Cell, Drive, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
+use record::plan::{Cell, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
 use record::protocol::{Ready, Sample};
 use record::results::{Record, RunInfo};
 use record::samples::Event;
@@ -168,8 +168,8 @@ fn served(strategy: &str, load: &str) -> Cell {
     cell.experiment = "strategies".into();
     cell.strategy = strategy.into();
     cell.axes.extend([("strategy".to_owned(), json!(strategy)), ("load".to_owned(), json!(load))]);
-    let drive = if load == "capacity" { Drive::Capacity } else { Drive::Share { share: 0.7, of: "c".into() } };
-    cell.timing = Timing::Load { drive, span_ns: 1_000_000_000 };
+    cell.timing =
+        Timing::Stretch { order: json!({"kind": load}), span_ns: 1_000_000_000, calibrated: false, needs: Vec::new() };
     cell
 }
 

@@ -1,5 +1,6 @@
 //! The run folder and a device without space.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -151,7 +152,13 @@ fn events_are_read_back_as_they_were_written() {
     let path = dir.path().join("samples.jsonl");
     let events = [
         Event::CalibrationStart,
-        Event::Calibration { cell_id: "a".to_owned(), loops: 3, ns_per_call: 0.1 + 0.2, hashes: vec!["h".to_owned()] },
+        Event::Calibration {
+            cell_id: "a".to_owned(),
+            loops: 3,
+            ns_per_call: 0.1 + 0.2,
+            hashes: vec!["h".to_owned()],
+            found: BTreeMap::from([("x_ns".to_owned(), 0.5)]),
+        },
         Event::Cell { cell_id: "a".to_owned(), run: None, status: Status::Timeout, message: "\n\"ä".to_owned() },
         Event::RunComplete { run: 4, wall_ns: u64::MAX, busy_ns: 1 },
     ];

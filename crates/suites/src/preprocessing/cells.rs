@@ -1,5 +1,6 @@
 //! Making cells: names, workloads and check groups are the same for all experiments of this suite.
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
 use record::plan::{Cell, Check, Op, Timing};
 use serde_json::Value;
@@ -94,7 +95,7 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
     let target_ns = match draft.timing {
         Timing::Each => EACH_TARGET_NS,
         Timing::Window { .. } => WINDOW_TARGET_NS,
-        Timing::Load { span_ns, .. } => span_ns,
+        Timing::Stretch { span_ns, .. } => span_ns,
         Timing::Loop | Timing::First => LOOP_TARGET_NS,
     };
     let group = check_group(&draft.op, &draft.workload.id);
@@ -123,6 +124,17 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         twin_of: None,
         target_ns,
         beside,
+    }
+}
+
+/// A stretch of load on a server, `span_ms` long. `needs`: the cells whose capacities it is a share of.
+pub fn load(drive: &Drive, span_ms: f64, needs: Vec<String>) -> Timing {
+    Timing::Stretch {
+        // Plain data, so it can be put into words.
+        order: serde_json::to_value(drive).unwrap_or_default(),
+        span_ns: (span_ms * 1e6) as u64,
+        calibrated: *drive == Drive::Capacity,
+        needs,
     }
 }
 

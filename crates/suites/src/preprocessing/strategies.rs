@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Op, Plan, Timing};
+use record::plan::{Cell, Op, Plan, Timing};
 use record::results::{Estimate, ExperimentResult, Finding, Record, Support};
 use serde_json::{Value, json};
 
@@ -100,6 +101,9 @@ fn selected(settings: &ExperimentSettings, kind: &str) -> Result<Vec<Spread>, St
         .collect())
 }
 
+/// Value of the axis `load` of the cells that are all driven at one rate.
+const COMMON: &str = "common";
+
 /// One workload of the experiment.
 struct Point<'a> {
     context: &'a PlanContext,
@@ -117,7 +121,7 @@ impl Point<'_> {
     }
 
     fn of_spread(&self, driver: &PlannedSubject, spread: &Spread, workers: u32) -> Vec<Cell> {
-        let capacity = self.cell(driver, spread, workers, "capacity", |_| Drive::Capacity);
+        let capacity = self.cell(driver, spread, workers, "capacity", (Drive::Capacity, Vec::new()));
         let mut cells = Vec::new();
         if spread.name == BASELINE && self.context.drivers.iter().find(|other| other.serves == "python") == Some(driver)
         {
@@ -127,13 +131,17 @@ impl Point<'_> {
         cells.push(capacity);
         for percent in self.settings.numbers("load", self.context.cores).unwrap_or_default() {
             let share = f64::from(percent) / 100.0;
-            cells.push(
-                self.cell(driver, spread, workers, &format!("{percent}%"), |_| Drive::Share { share, of: id.clone() }),
-            );
+            cells.push(self.cell(
+                driver,
+                spread,
+                workers,
+                &format!("{percent}%"),
+                (Drive::Share { share }, vec![id.clone()]),
+            ));
         }
         if self.settings.param("common_load").is_some_and(|share| share > 0.0) {
             let share = self.settings.param("common_load").unwrap_or_default() / 100.0;
-            cells.push(self.cell(driver, spread, workers, "common", |_| Drive::Common { share, of: Vec::new() }));
+            cells.push(self.cell(driver, spread, workers, COMMON, (Drive::Share { share }, Vec::new())));
         }
         cells
     }
@@ -144,7 +152,7 @@ impl Point<'_> {
         spread: &Spread,
         workers: u32,
         load: &str,
-        drive: impl Fn(&str) -> Drive,
+        (drive, needs): (Drive, Vec<String>),
     ) -> Cell {
         let mut axes = self.axes.clone();
         axes.insert("strategy".to_owned(), Value::from(spread.name));
@@ -168,7 +176,7 @@ impl Point<'_> {
                     threads: workers,
                     params,
                 },
-                timing: Timing::Load { drive: drive(load), span_ns: (span_ms * 1e6) as u64 },
+                timing: cells::load(&drive, span_ms, needs),
                 strategy: spread.name,
                 axes,
                 workload: self.workload,
@@ -197,14 +205,10 @@ fn twin(capacity: &Cell) -> Cell {
 
 /// All cells at one rate are driven at a share of the least capacity among them.
 fn common_rate(cells: &mut [Cell]) {
-    let capacities: Vec<String> = cells
-        .iter()
-        .filter(|cell| matches!(cell.timing, Timing::Load { drive: Drive::Capacity, .. }) && cell.twin_of.is_none())
-        .map(|cell| cell.id.clone())
-        .collect();
-    for cell in cells {
-        if let Timing::Load { drive: Drive::Common { of, .. }, .. } = &mut cell.timing {
-            of.clone_from(&capacities);
+    let capacities: Vec<String> = cells.iter().filter(|cell| is_capacity(cell)).map(|cell| cell.id.clone()).collect();
+    for cell in cells.iter_mut().filter(|cell| word(&cell.axes, "load") == COMMON) {
+        if let Timing::Stretch { needs, .. } = &mut cell.timing {
+            needs.clone_from(&capacities);
         }
     }
 }

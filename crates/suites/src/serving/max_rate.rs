@@ -1,9 +1,11 @@
 //! 7 max-rate: which rate holds a service level, and how many servers carry a demand?
 
 use benchstats::StatsError;
+use loadgen::order::Drive;
+use loadgen::rate_search::Bounds;
 use loadgen::rate_search::Found;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Plan, RateSearch};
+use record::plan::{Cell, Plan};
 use record::results::{
     ExperimentResult, Figure, FigureKind, Finding, Point as Mark, Record, Row, Series, Status, Support, Table,
 };
@@ -37,7 +39,7 @@ impl Experiment for MaxRate {
     fn cells(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<Cell>, String> {
         let asker = asking::asker(context)?;
         let param = |name: &str, default: f64| settings.param(name).unwrap_or(default);
-        let search = RateSearch {
+        let search = Bounds {
             lowest: param("lowest_per_s", 0.1),
             highest: param("highest_per_s", 10_000.0),
             start: param("start_per_s", 2.0),
@@ -52,6 +54,7 @@ impl Experiment for MaxRate {
                 cells.push(point.cell(Load {
                     axes: &[("level", json!(level.to_string()))],
                     drive: Drive::Limit(search),
+                    needs: &[],
                     span_ms: param("span_ms", 5000.0),
                     params: &[
                         ("form", json!("messages")),

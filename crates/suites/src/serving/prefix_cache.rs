@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Plan};
+use record::plan::{Cell, Plan};
 use record::results::{
     Estimate, ExperimentResult, Figure, FigureKind, Finding, Record, Row, Series, Status, Support, Table,
 };
@@ -57,6 +58,7 @@ impl Experiment for PrefixCache {
                     let cell = point.cell(Load {
                         axes: &[("history", json!(history)), ("concurrency", json!(concurrency))],
                         drive: Drive::Closed { concurrency },
+                        needs: &[],
                         span_ms,
                         params: &[
                             ("form", json!("messages")),

@@ -1,7 +1,8 @@
 //! 3 sidecar: what does the server's preprocessing cost, and what does a sidecar leave of it?
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Plan};
+use record::plan::{Cell, Plan};
 use record::results::{Estimate, ExperimentResult, Figure, FigureKind, Record, Row, Series, Status, Table};
 use serde_json::{Value, json};
 
@@ -59,6 +60,7 @@ impl Experiment for Sidecar {
                     let mut cell = point.cell(Load {
                         axes: &[("way", json!(way)), ("concurrency", json!(concurrency))],
                         drive: Drive::Closed { concurrency },
+                        needs: &[],
                         span_ms,
                         params: &params(settings, way),
                     });

@@ -15,8 +15,9 @@ use std::rc::Rc;
 
 use engines::{Tokenizer, versions};
 use loadgen::check::check;
-use record::plan::{Op, Timing};
-use record::protocol::{self, Answer, ErrorKind, LoadOrder, ModelPaths, PROTOCOL, Ready, Sample};
+use loadgen::order::{self, LoadOrder};
+use record::plan::Op;
+use record::protocol::{self, Answer, ErrorKind, ModelPaths, PROTOCOL, Ready, Sample};
 use sha2::{Digest, Sha256};
 
 use super::channel::Channel;
@@ -106,9 +107,16 @@ impl LoadWorker for Loader {
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &protocol::Inputs) -> Result<u64, Refusal> {
+    fn prepare(
+        &mut self,
+        cell_id: &str,
+        op: &Op,
+        drive: &order::Drive,
+        span_ns: u64,
+        inputs: &protocol::Inputs,
+    ) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
-        if op.name != "serve" || !matches!(timing, Timing::Load { .. }) {
+        if op.name != "serve" {
             return Err(Refusal::failed(format!("this worker drives servers and cannot time {}", op.name)));
         }
         let payloads = match self.inputs.iter().find(|known| known.inputs == *inputs) {
@@ -122,7 +130,7 @@ impl LoadWorker for Loader {
         let strategy =
             Strategy::of(op, model.paths.clone(), model.timestamp, inputs.clone()).map_err(Refusal::failed)?;
         self.cells.insert(cell_id.to_owned(), Cell { strategy, payloads });
-        Ok(drive::limit_ns(timing))
+        Ok(drive::limit_ns(drive, span_ns))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {

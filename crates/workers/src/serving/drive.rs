@@ -7,6 +7,7 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::capacity::{MOST_FAILED, Stop, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
+use loadgen::order::{CAPACITY, CONCURRENCY, LoadOrder};
 use loadgen::outcome::ErrorClass;
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::probe;
@@ -16,8 +17,8 @@ use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
+use record::protocol::Sample;
 use record::protocol::target::Patience;
-use record::protocol::{LoadOrder, Sample};
 
 use super::accounts::Accounts;
 use super::asks::{Pool, Way};
@@ -155,8 +156,8 @@ impl Drive<'_> {
         let calls = ((plateau * span_ns as f64 / 1e9).round() as u64).max(1);
         let length = (calls as f64 / plateau * 1e9).round() as u64;
         let mut readings = BTreeMap::from([
-            ("concurrency".to_owned(), knee as f64),
-            ("throughput_per_s".to_owned(), plateau),
+            (CONCURRENCY.to_owned(), knee as f64),
+            (CAPACITY.to_owned(), plateau),
             ("points".to_owned(), found.points.len() as f64),
             ("out_of_time".to_owned(), f64::from(u8::from(found.stop == Stop::Time))),
             ("valid".to_owned(), f64::from(u8::from(usable.is_some()))),

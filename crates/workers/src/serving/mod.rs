@@ -27,8 +27,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use engines::versions;
-use record::plan::{Op, Timing};
-use record::protocol::{Answer, Inputs, LoadOrder, ModelPaths, PROTOCOL, Ready, Sample};
+use loadgen::order::{self, LoadOrder};
+use record::plan::Op;
+use record::protocol::{Answer, Inputs, ModelPaths, PROTOCOL, Ready, Sample};
 
 use super::channel::Channel;
 use super::clock::{self, now};
@@ -132,9 +133,16 @@ impl LoadWorker for Serving {
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<u64, Refusal> {
+    fn prepare(
+        &mut self,
+        cell_id: &str,
+        op: &Op,
+        drive: &order::Drive,
+        span_ns: u64,
+        inputs: &Inputs,
+    ) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
-        if op.name != "ask" || !matches!(timing, Timing::Load { .. }) {
+        if op.name != "ask" {
             return Err(Refusal::failed(format!("this worker asks servers of models and cannot time {}", op.name)));
         }
         let way = Way::of(op).map_err(Refusal::failed)?;
@@ -160,7 +168,7 @@ impl LoadWorker for Serving {
             })?;
         }
         self.cells.insert(cell_id.to_owned(), Cell { way, inputs: inputs.clone(), pool });
-        Ok(patience::block_ns(&patience, timing))
+        Ok(patience::block_ns(&patience, drive, span_ns))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {

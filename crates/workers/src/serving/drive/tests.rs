@@ -1,7 +1,8 @@
 use engines::Tokenizer;
+use loadgen::rate_search::Bounds;
 use mock_openai::engine::EngineConfig;
 use mock_openai::{Config, Listen, Server};
-use record::plan::{Op, RateSearch};
+use record::plan::Op;
 use record::protocol::target::TargetCommand;
 use serde_json::json;
 
@@ -113,7 +114,7 @@ fn a_slow_server_ends_with_figures_within_its_limits() {
     let drive = drive(&running, &way, &pool, &IMPATIENT);
     let closed = drive.block(&LoadOrder::Closed { concurrency: 1, span_ns: 300 * MS }).map_err(|r| r.message).unwrap();
     assert!(read(&closed, "requests") >= 2.0 && read(&closed, "ttft_p50_ns") > 150e6, "{:?}", closed.readings);
-    let bounds = RateSearch { lowest: 0.1, highest: 100.0, start: 2.0, resolution: 0.05 };
+    let bounds = Bounds { lowest: 0.1, highest: 100.0, start: 2.0, resolution: 0.05 };
     let began = now();
     let sample = limit::search(&drive, bounds, 100 * MS, 1).map_err(|refusal| refusal.message).unwrap();
     // Nothing holds 50 ms; 100 requests at 0.1/s would be 1,000 s.
