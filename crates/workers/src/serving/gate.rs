@@ -162,8 +162,7 @@ impl Asked<'_> {
         let left_ns = u64::try_from(until.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX);
         if left_ns == 0 {
             return Err(Refusal::failed(format!(
-                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts, or for fewer \
-                 with --set gate_requests",
+                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts with --tokens",
                 self.patience.gate_s,
                 self.requests(),
                 self.extent.tokens
