@@ -40,15 +40,15 @@ pub struct Accounts<'a> {
 impl<'a> Accounts<'a> {
     /// Looks at the server before a stretch, and begins to watch. What cannot be had is unknown, and no error.
     pub fn open(server: &'a Running) -> Self {
-        let is_local = server.target.is_local();
-        let alone = latency_probe::alone(&server.target, server.key(), ALONE).ok();
+        let is_local = server.access.target.is_local();
+        let alone = latency_probe::alone(&server.access.target, server.key(), ALONE).ok();
         Self {
-            page: accounts::page(&server.target, server.key()),
+            page: accounts::page(&server.access.target, server.key()),
             processes: processes(server),
             alone_ns: alone.and_then(|exchanges| exchanges.median_ns()),
             gpus: is_local.then(GpuWatch::start).flatten(),
             // Two stretches never meet the server at the same moments.
-            probe: LatencyProbe::start(&server.target, server.key(), PROBES_PER_S, now_ns()).ok(),
+            probe: LatencyProbe::start(&server.access.target, server.key(), PROBES_PER_S, now_ns()).ok(),
             server,
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Accounts<'a> {
         readings.put("knock_mean_ns", exchanges.mean_ns());
         readings.put("knocks", Some(exchanges.took_ns.len() as f64));
         readings.put("knocks_failed", Some(exchanges.failed as f64));
-        let (target, key) = (&self.server.target, self.server.key());
+        let (target, key) = (&self.server.access.target, self.server.key());
         if let Some(accounted) = self.page.and_then(|before| accounts::after(&before, &run.records, target, key)) {
             let account = accounted.account;
             readings.put("hit_rate", accounted.hit_rate);
@@ -137,15 +137,15 @@ fn plain(name: &str) -> String {
 
 /// The family of the server, as its counters tell it.
 pub fn family(server: &Running) -> Option<&'static str> {
-    Some(metrics::of(&accounts::page(&server.target, server.key())?)?.server)
+    Some(metrics::of(&accounts::page(&server.access.target, server.key())?)?.server)
 }
 
 /// The server's processes: those that it was started with here, or the tree of those that listen at its address on this host. Empty where
 /// they cannot be seen.
 fn processes(server: &Running) -> Vec<ProcessUse> {
-    let roots = match (server.pid(), &server.target.place) {
+    let roots = match (server.pid(), &server.access.target.place) {
         (Some(pid), _) => vec![pid],
-        (None, Place::Tcp { port, .. }) if server.target.is_local() => listeners(Listening::Port(*port)),
+        (None, Place::Tcp { port, .. }) if server.access.target.is_local() => listeners(Listening::Port(*port)),
         (None, Place::Unix(path)) => listeners(Listening::Path(path)),
         (None, Place::Tcp { .. }) => Vec::new(),
     };

@@ -172,7 +172,7 @@ impl Asked<'_> {
             .pool
             .one(way, server.model.as_deref(), self.index(number), self.extent.tokens, false)
             .map_err(Refusal::unavailable)?;
-        let target = sidecar.map_or(&server.target, |sidecar| &sidecar.target);
+        let target = sidecar.map_or(&server.access.target, |sidecar| &sidecar.target);
         let page = probe::post(target, way.backend, server.key(), &body, request_ns(self.patience).min(left_ns))
             .map_err(Refusal::failed)?;
         if page.status == 200 {
