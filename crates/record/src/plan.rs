@@ -92,6 +92,10 @@ pub struct Cell {
     pub twin_of: Option<String>,
     /// Length of a block that calibration aims at, ns.
     pub target_ns: u64,
+    /// The `engine/call_path` pairs that its worker needs for it: they are imported at the worker's start, and a cell is not to be had where one
+    /// of them is not. Empty where the worker itself calls no engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<String>,
     /// Cells with the same name here are compared with each other; in each round they are visited one after the other (in
     /// shuffled order), so that the machine's drift meets them alike. Empty: a cell by itself.
     #[serde(default)]

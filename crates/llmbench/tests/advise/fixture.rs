@@ -155,6 +155,7 @@ fn stage(subject: &str, op: &str, engine: &str, call_path: &str, tokens: u32, tu
         check: None,
         twin_of: None,
         target_ns: 8_000_000,
+        engines: Vec::new(),
         beside: String::new(),
     }
 }

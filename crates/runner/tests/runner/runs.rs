@@ -78,8 +78,8 @@ fn every_timing_gives_its_values() {
 fn servers_are_driven_at_shares_of_their_capacity_after_all_rounds() {
     let marks = marks();
     let load = |id: &str, ns: u64, beside: &str, drive: Drive| {
-        let mut cell = cell(id, "native", json!({"ns": ns, "template": "gone/encode"}));
-        cell.op.name = "serve".to_owned();
+        let mut cell = cell(id, "native", json!({"ns": ns, "engine": "gone"}));
+        cell.engines.clear();
         cell.timing = Timing::Load { drive, span_ns: 1_000_000_000 };
         cell.beside = beside.to_owned();
         cell.check = None;
@@ -255,9 +255,12 @@ fn subjects_and_engines_that_are_not_there_are_rows_with_the_remedy() {
     }
     plan.cells.push(cell("gone", "python", json!({"engine": "gone"})));
     plan.cells.push(cell("torch", "python", json!({"does": "prepare_unavailable"})));
-    let mut total = cell("total", "python", json!({"tokenize": "gone/encode", "parse": "fake/encode"}));
-    total.op.name = "total".to_owned();
-    plan.cells.push(total);
+    let mut several = cell("several", "python", json!({}));
+    several.engines = vec!["fake/encode".to_owned(), "gone/encode".to_owned()];
+    plan.cells.push(several);
+    let mut none = reference(cell("none", "python", json!({"engine": "gone"})));
+    none.engines.clear();
+    plan.cells.push(none);
     let bench = Bench::new(&plan);
     assert_eq!(bench.measure(&plan).unwrap().stopped, Stopped::Runs);
     let read = bench.read();
@@ -265,12 +268,13 @@ fn subjects_and_engines_that_are_not_there_are_rows_with_the_remedy() {
         ("python-3.14t", Status::Unavailable, "python-3.14t is not installed; install it"),
         ("python-3.13", Status::Error, "python-3.13 is not installed; install it"),
         ("gone", Status::Unavailable, "gone is not installed; pip install gone"),
-        ("total", Status::Unavailable, "gone is not installed; pip install gone"),
+        ("several", Status::Unavailable, "gone is not installed; pip install gone"),
         ("torch", Status::Unavailable, "torch is not here; pip install torch"),
     ];
     for (id, status, message) in expected {
         assert_eq!((read.status(id), read.cells[id].message.as_deref()), (status, Some(message)));
     }
+    assert_eq!(read.status("none"), Status::Ok);
     // They are dropped: no run asks for them again.
     let log = log(&marks);
     assert!(!log.iter().any(|line| line[3] == "gone" || line[0].starts_with("python-3")));

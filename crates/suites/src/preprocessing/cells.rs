@@ -106,8 +106,10 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         draft.beside,
         point.iter().map(|part| part.as_str()).collect::<Vec<_>>().join(",")
     );
+    let engines = engines_of(&draft.op);
     Cell {
         id,
+        engines,
         experiment_id: settings.id,
         experiment: settings.name.clone(),
         subject: draft.subject.id.clone(),
@@ -161,6 +163,19 @@ pub fn twin(cell: &Cell) -> Cell {
     Cell { id: format!("{}#twin", cell.id), twin_of: Some(cell.id.clone()), check, ..cell.clone() }
 }
 
+/// The `engine/call_path` pairs that the worker itself calls: the op's own, or those of its stages.
+fn engines_of(op: &Op) -> Vec<String> {
+    match op.name.as_str() {
+        // The engines are the server's; the worker that drives it needs none of them.
+        "serve" | "ask" => Vec::new(),
+        "total" | "batch" => {
+            let stages = op.params.values().filter_map(Value::as_str);
+            stages.filter(|text| text.contains('/')).map(str::to_owned).collect()
+        }
+        _ => vec![format!("{}/{}", op.engine, op.call_path)],
+    }
+}
+
 /// Cells whose outputs must be the same: the same kind of output from the same inputs.
 fn check_group(op: &Op, workload: &str) -> String {
     let kind = match op.name.as_str() {
@@ -178,5 +193,25 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cell_names_the_engines_that_its_worker_itself_calls() {
+        let engines = |name: &str, params: Value| {
+            let op = json!({"name": name, "engine": "e", "call_path": "p", "threads": 1, "params": params});
+            engines_of(&serde_json::from_value(op).unwrap())
+        };
+        assert_eq!(engines("tokenize", json!({})), ["e/p"]);
+        assert_eq!(engines("total", json!({"parse": "a/b", "tokenize": "c/d"})), ["a/b", "c/d"]);
+        assert_eq!(engines("batch", json!({"batch": 8, "mode": "stages", "template": "a/b"})), ["a/b"]);
+        assert!(engines("serve", json!({"pipeline": "a/b"})).is_empty());
+        assert!(engines("ask", json!({"form": "messages"})).is_empty());
     }
 }

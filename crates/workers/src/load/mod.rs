@@ -25,7 +25,6 @@ use super::inputs::Inputs;
 use super::load_worker::{self, LoadWorker, Refusal};
 pub use drive::OPENING_GAP_NS;
 use drive::{Drive, DriveError};
-pub use servers::{SERVER_VAR, ServerCommand};
 use servers::{Servers, Strategy};
 
 /// Answers of the first requests whose hashes are reported.
