@@ -6,6 +6,7 @@ use clap::Args;
 use loadgen::arrivals::{Extent, Spacing};
 use server_api::{Ask, Settings};
 
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::Session;
 use provision::cache;
 use record::results::{CellValue, Row, Status, Table};
@@ -16,7 +17,6 @@ use super::numbers::{List, list};
 use crate::load::calibration::{self, Calibrated, Calibration, SUSTAINED_NS, load_of};
 use crate::load::drive::{Bench, now};
 use crate::load::points::Point;
-use crate::load::server::{Access, Found};
 use crate::load::workload::Requests;
 use pipeline::{Exit, Failure};
 use record::format::{count, duration, significant};
@@ -141,15 +141,7 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
         key_var: String::new(),
         timeout_ns: u64::from(seconds + 60) * 1_000_000_000,
     };
-    let found = Found {
-        model: Some("mock".to_owned()),
-        streams: true,
-        counts_tokens: true,
-        closes: false,
-        response_ns: 0,
-        has_counters: false,
-        notes: Vec::new(),
-    };
+    let found = Found { counts_tokens: true, ..Found::default() };
     let bench = Bench {
         access: &access,
         found: &found,

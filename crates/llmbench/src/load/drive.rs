@@ -9,9 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::{Control, DriverError, Options};
 use loadgen::limits;
+use loadgen::serving::accounts;
 use loadgen::serving::figures::{Distribution, Figures};
 use loadgen::serving::record::{Counted, Record};
 use loadgen::serving::samples_file::{self, SamplesFile};
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::slo::Slo;
 use loadgen::serving::target::HttpVersion;
@@ -21,11 +23,10 @@ use loadgen::transport::{Protocol, Sockets};
 use runner::interrupt::Interrupt;
 use server_api::json::Raw;
 
-use super::account::{Account, Counts};
+use super::account::Account;
 use super::calibration::Calibration;
 use super::outcome::{Connections, RunOutcome, TruthFigures, errors};
 use super::points::Point;
-use super::server::{Access, Found};
 use super::workload::Requests;
 use crate::Failure;
 use crate::terminal::is_interactive;
@@ -110,12 +111,13 @@ impl Bench<'_> {
         let expected = schedule.as_ref().map(Schedule::len).or(self.extent.count);
         let started = now();
         let what = if number > 1 { format!("{point}, run {number}") } else { point.to_string() };
-        let before = self.found.has_counters.then(|| Counts::fetch(self.access)).flatten();
+        let (target, key) = (&self.access.target, self.access.key.as_deref());
+        let before = accounts::page(target, key);
         let mut run = self.watched(what, expected, |control| {
             run(transport, &self.requests.sessions, load, &options, control, samples_file)
         })?;
         self.count_tokens(&mut run, offset)?;
-        let account = before.and_then(|before| Account::after(&run, before, self.access));
+        let account = before.and_then(|before| accounts::after(&before, &run.records, target, key)).map(Account::from);
         let outcome = self.outcome(&run, number, started, account);
         Ok(Measured { run, outcome })
     }
@@ -238,7 +240,7 @@ impl Bench<'_> {
         if figures.counted == Counted::Chunks && figures.completed > 0 {
             notes.push("output tokens are chunks: the server does not count, and no tokenizer did".to_owned());
         }
-        notes.extend(account.iter().flat_map(Account::notes));
+        notes.extend(account.iter().flat_map(|account| account.notes.iter().cloned()));
         RunOutcome {
             run: number,
             started,

@@ -14,6 +14,8 @@ pub struct Seen {
     pub prompt_tokens: Option<u64>,
     /// Those of them that came from a cache, as far as answers say so.
     pub cached_tokens: u64,
+    /// Output tokens of the requests that were answered well.
+    pub output_tokens: u64,
 }
 
 /// What a server counted between two pages.
@@ -25,6 +27,7 @@ pub struct Account {
     /// Prompt tokens, cached ones too where `with_cached` says so.
     pub prompt_tokens: Option<f64>,
     pub with_cached: bool,
+    pub output_tokens: Option<f64>,
     /// How far the printed figure of the prompt tokens may be from the true one.
     pub prompt_tokens_within: f64,
     /// Mean time to first token by its clock, ns.
@@ -40,6 +43,9 @@ impl Account {
     /// between.
     pub fn between(before: &Page, after: &Page, answered: u64) -> Option<Self> {
         let counters = super::of(after)?;
+        if super::of(before).is_some_and(|then| then.server != counters.server) {
+            return None;
+        }
         let grown = |name: &'static str| growth(before, after, (name, None));
         let mean = |mean: &Option<Mean>| mean.and_then(|mean| mean.ns(before, after, answered));
         let tokens = counters.prompt_tokens;
@@ -47,32 +53,41 @@ impl Account {
         let then = tokens.of(before).map_or(0.0, |then| then.tokens);
         let account = Self {
             server: counters,
-            requests: counters.requests.and_then(grown),
+            // A counter with labels appears with its first value.
+            requests: counters.requests.map(|name| grown(name).unwrap_or(-before.sum(name).unwrap_or(0.0))),
             prompt_tokens: now.map(|now| now.tokens - then),
             with_cached: now.is_some_and(|now| now.with_cached),
+            output_tokens: grown(counters.output_tokens),
             prompt_tokens_within: counters.within(after),
             ttft_ns: mean(&counters.ttft),
             queue_ns: mean(&counters.queue),
             prefill_ns: mean(&counters.prefill),
         };
-        let fell = [account.requests, account.prompt_tokens].iter().flatten().any(|grown| *grown < 0.0);
+        let fell =
+            [account.requests, account.prompt_tokens, account.output_tokens].iter().flatten().any(|grown| *grown < 0.0);
         (!fell).then_some(account)
     }
 
-    /// Whether the requests were those of this client and no others: requests, and prompt tokens where all were answered. None where the server
-    /// counts neither.
+    /// Whether the requests and their prompt tokens were those of this client and no others. None where the server counts neither.
     pub fn agrees(&self, seen: &Seen) -> Option<bool> {
-        // A request that failed may or may not have reached the server's counters.
-        let requests = self.requests.map(|counted| counted >= seen.ok as f64 && counted <= seen.sent as f64);
-        let tokens = self
-            .prompt_tokens
-            .zip(self.told(seen))
-            .filter(|_| seen.ok == seen.sent)
-            .map(|(counted, told)| (counted - told as f64).abs() <= self.prompt_tokens_within);
-        match (requests, tokens) {
+        match (self.requests_agree(seen), self.prompt_tokens_agree(seen)) {
             (None, None) => None,
             (requests, tokens) => Some(requests.unwrap_or(true) && tokens.unwrap_or(true)),
         }
+    }
+
+    /// Of requests that failed a server may count some and some not; what it cannot do is count fewer than were answered, or more than
+    /// were sent. None where it counts none.
+    pub fn requests_agree(&self, seen: &Seen) -> Option<bool> {
+        self.requests.map(|counted| counted >= seen.ok as f64 && counted <= seen.sent as f64)
+    }
+
+    /// The same of the tokens of their prompts, within the digits that the server prints. None where it, or the client, counts none.
+    pub fn prompt_tokens_agree(&self, seen: &Seen) -> Option<bool> {
+        let (counted, told) = (self.prompt_tokens?, self.told(seen)? as f64);
+        let is_whole = seen.ok == seen.sent;
+        let within = self.prompt_tokens_within;
+        Some(counted + within >= told && !(is_whole && counted > told + within))
     }
 
     /// The prompt tokens that a client knows of, by the server's way to count them: less those from a cache where the server leaves
@@ -84,7 +99,9 @@ impl Account {
 
     /// Whether the server has counted all that it will count of these.
     pub fn has_caught_up(&self, seen: &Seen) -> bool {
+        let tokens = self.prompt_tokens.zip(self.told(seen));
         self.requests.is_none_or(|counted| counted >= seen.ok as f64)
+            && tokens.is_none_or(|(counted, told)| counted + self.prompt_tokens_within >= told as f64)
     }
 }
 
@@ -141,7 +158,7 @@ mod tests {
         Page::parse(text.as_bytes())
     }
 
-    const SEEN: Seen = Seen { sent: 10, ok: 10, prompt_tokens: Some(1000), cached_tokens: 0 };
+    const SEEN: Seen = Seen { sent: 10, ok: 10, prompt_tokens: Some(1000), cached_tokens: 0, output_tokens: 0 };
 
     /// vLLM's page after `n` requests of 100 tokens: 30 ms to the first token, 8 of them in the queue, 15 in prefill.
     fn vllm(n: f64) -> Page {

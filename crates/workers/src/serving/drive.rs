@@ -10,8 +10,8 @@ use loadgen::lateness::{Lateness, Reason, Verdict};
 use loadgen::order::{CAPACITY, CONCURRENCY, LoadOrder};
 use loadgen::outcome::ErrorClass;
 use loadgen::serving::figures::{Distribution, Figures};
-use loadgen::serving::probe;
 use loadgen::serving::record::{From, Record};
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
@@ -19,6 +19,7 @@ use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 use record::protocol::Sample;
 use record::protocol::target::Patience;
+use server_api::Settings;
 
 use super::accounts::Accounts;
 use super::asks::{Pool, Way};
@@ -50,19 +51,9 @@ pub struct Drive<'a> {
     pub way: &'a Way,
     pub pool: &'a Pool,
     pub patience: &'a Patience,
-    /// What one request showed ([`Drive::look`]).
-    pub seen: Seen,
+    /// What one request alone showed ([`Drive::look`]).
+    pub found: Found,
     pub offset: usize,
-}
-
-/// What one request alone showed of a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Each request opens a connection of its own: the server closes connections after an answer that said they would be kept (llama.cpp does
-    /// so after streams), and what is written into one that is about to close is lost.
-    pub single_use: bool,
-    /// How long it took, ns; 0 where it failed.
-    pub response_ns: u64,
 }
 
 /// A stretch and everything that was counted around it.
@@ -175,22 +166,26 @@ impl Drive<'_> {
 
     /// Where requests go.
     fn target(&self) -> &Target {
-        self.sidecar.map_or(&self.server.target, |sidecar| &sidecar.target)
+        self.sidecar.map_or(&self.server.access.target, |sidecar| &sidecar.target)
     }
 
     /// Sends one request. What is wrong with it shows under load, and is said there.
-    pub fn look(&self) -> Seen {
+    pub fn look(&self) -> Found {
         let server = self.server;
         let body = self.pool.one(self.way, server.model.as_deref(), self.offset, self.way.output_tokens, true);
-        let probed = body.ok().and_then(|body| {
-            probe::probe(self.target(), self.way.backend, server.key(), &body, request_ns(self.patience)).ok()
-        });
-        probed.map_or(Seen::default(), |probe| Seen { single_use: probe.closes, response_ns: probe.took_ns })
+        let access = Access {
+            target: self.target().clone(),
+            backend: self.way.backend,
+            timeout_ns: request_ns(self.patience),
+            ..server.access.clone()
+        };
+        let settings = Settings { model: server.model.clone(), ..Settings::default() };
+        body.and_then(|body| access.examine(&settings, &[], &body)).unwrap_or_default()
     }
 
     /// A closed loop whose users begin over one response time.
     fn users(&self, concurrency: usize, extent: Extent) -> Load<'static> {
-        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.seen.response_ns, concurrency, extent) }
+        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.found.response_ns, concurrency, extent) }
     }
 
     /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
@@ -214,9 +209,9 @@ impl Drive<'_> {
         let sessions = self.pool.sessions(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
         let target = self.target();
         let mut protocol = Protocol::post(target, self.way.backend, server.key());
-        protocol.single_use = self.seen.single_use;
+        protocol.single_use = self.found.closes;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
-        let connections = if self.seen.single_use { 0 } else { connections };
+        let connections = if self.found.closes { 0 } else { connections };
         let options =
             Options { connections, timeout_ns: request_ns(self.patience), offset: self.offset, ..Options::default() };
         let accounts = Accounts::open(server);

@@ -162,8 +162,7 @@ impl Asked<'_> {
         let left_ns = u64::try_from(until.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX);
         if left_ns == 0 {
             return Err(Refusal::failed(format!(
-                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts, or for fewer \
-                 with --set gate_requests",
+                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts with --tokens",
                 self.patience.gate_s,
                 self.requests(),
                 self.extent.tokens
@@ -173,7 +172,7 @@ impl Asked<'_> {
             .pool
             .one(way, server.model.as_deref(), self.index(number), self.extent.tokens, false)
             .map_err(Refusal::unavailable)?;
-        let target = sidecar.map_or(&server.target, |sidecar| &sidecar.target);
+        let target = sidecar.map_or(&server.access.target, |sidecar| &sidecar.target);
         let page = probe::post(target, way.backend, server.key(), &body, request_ns(self.patience).min(left_ns))
             .map_err(Refusal::failed)?;
         if page.status == 200 {

@@ -21,7 +21,7 @@ const AHEAD: f64 = 16.0;
 pub fn search(drive: &Drive<'_>, bounds: Bounds, span_ns: u64, seed: u64) -> Result<Sample, Refusal> {
     let Bounds { lowest, highest, start, resolution } = bounds;
     let level = drive.way.level.as_ref().ok_or_else(|| Refusal::failed("a search for a rate needs a service level"))?;
-    let alone_s = drive.seen.response_ns as f64 / 1e9;
+    let alone_s = drive.found.response_ns as f64 / 1e9;
     let start = if alone_s > 0.0 { start.min(AHEAD / alone_s).max(lowest) } else { start };
     let mut search = Search::new(Bounds { lowest, highest, start, resolution }).map_err(Refusal::failed)?;
     let (mut invalid, mut last, mut best) = (0, None, None);

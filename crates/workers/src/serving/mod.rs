@@ -28,6 +28,7 @@ use std::rc::Rc;
 
 use engines::versions;
 use loadgen::order::{self, LoadOrder};
+use loadgen::serving::server::Found;
 use record::plan::Op;
 use record::protocol::{Answer, Inputs, ModelPaths, PROTOCOL, Ready, Sample};
 
@@ -35,7 +36,7 @@ use super::channel::Channel;
 use super::clock::{self, now};
 use super::load_worker::{self, LoadWorker, Refusal};
 use asks::{Form, Pool, Way};
-use drive::{Drive, Seen};
+use drive::Drive;
 use gate::Gates;
 use server::{Running, Servers};
 use sidecar::{Sidecar, Sidecars};
@@ -56,7 +57,7 @@ pub struct Serving {
     /// Files of requests that the server has met, and by which way.
     met: Vec<(Inputs, Door)>,
     /// What one request showed, by its way and the output tokens it asked for.
-    seen: Vec<(Door, u32, Seen)>,
+    found: Vec<(Door, u32, Found)>,
 }
 
 /// By what requests come to the server: what is warmed when the first of them has come.
@@ -80,7 +81,7 @@ impl Serving {
             sidecars: Sidecars::default(),
             gates: Gates::default(),
             met: Vec::new(),
-            seen: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -104,7 +105,7 @@ fn reach<'a>(
     let command = servers.command().cloned();
     let server = servers.get(model)?;
     let sidecar = match command.filter(|_| through_sidecar) {
-        Some(command) => Some(sidecars.get(&command, &server.target, model)?),
+        Some(command) => Some(sidecars.get(&command, &server.access.target, model)?),
         None => None,
     };
     Ok((server, sidecar))
@@ -182,13 +183,22 @@ impl LoadWorker for Serving {
         let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, cell.way.sidecar)?;
         let door = (cell.way.form, cell.way.sidecar);
         let (tokens, patience) = (cell.way.output_tokens, &patience);
-        let known = self.seen.iter().find(|(of, long, _)| *of == door && *long == tokens).map(|(.., seen)| *seen);
-        let seen = known.unwrap_or_default();
-        let mut drive =
-            Drive { server, sidecar, way: &cell.way, pool: &cell.pool, patience, seen, offset: offset as usize };
-        if known.is_none() {
-            drive.seen = drive.look();
-            self.seen.push((door, tokens, drive.seen));
+        let known = self.found.iter().find(|(of, long, _)| *of == door && *long == tokens);
+        let known = known.map(|(.., found)| found.clone());
+        let mut drive = Drive {
+            server,
+            sidecar,
+            way: &cell.way,
+            pool: &cell.pool,
+            patience,
+            found: Found::default(),
+            offset: offset as usize,
+        };
+        if let Some(found) = known {
+            drive.found = found;
+        } else {
+            drive.found = drive.look();
+            self.found.push((door, tokens, drive.found.clone()));
         }
         let what = (cell.inputs.clone(), door);
         if !cell.way.unique && !self.met.contains(&what) {
@@ -199,7 +209,7 @@ impl LoadWorker for Serving {
             self.met.push(what);
         }
         let mut sample = drive.block(load)?;
-        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.seen.single_use)));
+        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.found.closes)));
         if let Some(extent) = cell.way.gate {
             sample.readings.extend(self.gates.readings(&cell.inputs, extent));
         }

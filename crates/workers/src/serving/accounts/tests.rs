@@ -49,8 +49,8 @@ fn drive(running: &Running, concurrency: usize, count: usize) -> Run {
         r#"{{"model":"mock","prompt":"{prompt}","max_tokens":1,"stream":true,"stream_options":{{"include_usage":true}}}}"#
     );
     let sessions = [Session::single(body.into_bytes())];
-    let protocol = Protocol::post(&running.target, server_api::OPENAI_COMPLETIONS, None);
-    let sockets = Sockets::to_server(&running.target, protocol, 1_000 * MS).unwrap();
+    let protocol = Protocol::post(&running.access.target, server_api::OPENAI_COMPLETIONS, None);
+    let sockets = Sockets::to_server(&running.access.target, protocol, 1_000 * MS).unwrap();
     let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     let options = Options { connections: concurrency, timeout_ns: 60_000 * MS, ..Options::default() };
     run(sockets, &sessions, load, &options, &Control::default(), None).unwrap()

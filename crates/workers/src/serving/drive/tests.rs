@@ -56,8 +56,7 @@ const IMPATIENT: Patience =
     Patience { request_s: 5.0, stretch_s: 1.0, warm_s: 0.5, try_s: 0.4, search_s: 1.0, gate_s: 1.0 };
 
 fn drive<'a>(server: &'a Running, way: &'a Way, pool: &'a Pool, patience: &'a Patience) -> Drive<'a> {
-    let seen = Seen { single_use: false, response_ns: 0 };
-    Drive { server, sidecar: None, way, pool, patience, seen, offset: 0 }
+    Drive { server, sidecar: None, way, pool, patience, found: Found::default(), offset: 0 }
 }
 
 fn read(sample: &Sample, name: &str) -> f64 {
