@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use loadgen::serving::reply::{Reader, Reply};
 use loadgen::serving::sse::{Event, EventStream};
+use server_api::Api;
 
 fuzz_target!(|input: (Vec<u8>, Vec<u16>)| {
     let (bytes, cuts) = input;
@@ -12,16 +13,15 @@ fuzz_target!(|input: (Vec<u8>, Vec<u16>)| {
     cuts.sort_unstable();
     let parts: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
     assert_eq!(events(&parts), events(&[&bytes]));
-    let (mut reader, mut reply) = (Reader::default(), Reply::default());
-    reply.streamed = true;
-    for part in parts {
-        if reader.feed(part, &mut reply, 1, true).is_err() {
+    for api in Api::ALL {
+        let (mut reader, mut reply) = (Reader::new(api), Reply { streamed: true, ..Reply::default() });
+        if parts.iter().any(|part| reader.feed(part, &mut reply, 1, true).is_err()) {
             return;
         }
+        reader.finish(&mut reply, 2, true);
+        let _ = reply.judge(true);
+        Reply::default().take_body(api, &bytes, 1, true);
     }
-    reader.finish(&mut reply, 2, true);
-    let _ = reply.judge(true);
-    Reply::default().take_body(&bytes, 1, true);
 });
 
 fn events(parts: &[&[u8]]) -> Vec<(Vec<u8>, bool)> {

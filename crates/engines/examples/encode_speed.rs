@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use engines::corpus::{Kind, text};
 use engines::tokenize::Tokenize;
-use engines::tokenizers::{KINDS, ONE_THREAD, REFERENCE, load, load_cost};
+use engines::tokenizers::load_cost::load_cost;
+use engines::tokenizers::{KINDS, ONE_THREAD, REFERENCE, load};
 use engines::{EngineError, builtin};
 
 /// Bytes of a text.

@@ -1,5 +1,7 @@
 //! The list of native engines, for `llmbench list`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{collate, handoff, parse, python, render, tokenizers, versions};
@@ -46,6 +48,12 @@ pub fn catalog() -> Vec<EngineInfo> {
     all
 }
 
+/// What records name: the packages of the engines in this build, and rayon, whose threads batches run in, with their versions.
+pub fn packages() -> BTreeMap<&'static str, &'static str> {
+    let engines = catalog().into_iter().map(|info| info.package).filter(|package| *package != OWN);
+    engines.chain(["rayon"]).map(|package| (package, versions::of(package))).collect()
+}
+
 /// The package whose version is the version of an engine, native or of the Python worker; the engine's name where none is known.
 pub fn package_of(engine: &str) -> &str {
     let native = catalog().into_iter().find(|info| info.engine == engine).map(|info| info.package);
@@ -69,6 +77,9 @@ mod tests {
     fn every_engine_has_a_version_and_a_call_path() {
         let all = catalog();
         assert!(all.iter().all(|info| info.version.contains('.') && !info.call_paths.is_empty()), "{all:?}");
+        for name in ["minijinja", "rayon", "rmp", "serde_json", "tiktoken-rs", "tokenizers"] {
+            assert!(packages()[name].contains('.'), "{name}");
+        }
         assert!(contains("hf-tokenizers/encode_fast") && contains("bpe/load"));
         assert!(contains("bpe/encode_via_backtracking") && !contains("bpe/encode"));
         assert!(contains("serde/serde_json.from_slice"));

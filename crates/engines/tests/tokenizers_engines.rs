@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use engines::corpus::{Kind, text};
-use engines::tokenizers::{self, KINDS, REFERENCE, difference, load, load_cost};
+use engines::tokenizers::load_cost::load_cost;
+use engines::tokenizers::{self, KINDS, REFERENCE, difference, load};
 use engines::{EngineError, Tokenizer, builtin};
 use serde_json::Value;
 

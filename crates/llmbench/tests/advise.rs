@@ -252,7 +252,7 @@ fn shares_of_the_gil_come_from_the_records() {
 
 fn record(metric: &str, point: f64) -> Record {
     Record {
-        schema: 1,
+        schema: record::SCHEMA,
         run_id: "run".into(),
         suite: "preprocessing".into(),
         experiment_id: 6,

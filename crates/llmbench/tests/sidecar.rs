@@ -2,6 +2,8 @@
 
 #[path = "sidecar/client.rs"]
 mod client;
+#[path = "sidecar/limits.rs"]
+mod limits;
 #[allow(dead_code, reason = "cli.rs uses the rest")]
 #[path = "cli/model.rs"]
 mod model;
@@ -16,6 +18,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use server_api::{LLAMA_CPP, OPENAI_COMPLETIONS, SGLANG};
 use sidecar::metrics::Outcome;
 use sidecar::{Api, BaseUrl, Drained, Endpoint, Pipeline, Settings, Sidecar};
 
@@ -91,7 +94,7 @@ fn ids_are_the_references_and_a_stream_becomes_chunks_wherever_it_is_cut() {
             conn.stream(&greeting(), step);
             Then::Keep
         });
-        let sidecar = start(&upstream, Api::Completions);
+        let sidecar = start(&upstream, OPENAI_COMPLETIONS);
         let mut client = client(&sidecar);
         let mut body = body(true);
         body["stream_options"] = json!({"include_usage": true});
@@ -131,7 +134,7 @@ fn a_whole_answer_becomes_a_chat_completion() {
         conn.whole("200 OK", "application/json", &answer.to_string());
         Then::Keep
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut client = client(&sidecar);
     for turn in 1..=3 {
         let reply = client.chat(&body(false));
@@ -163,7 +166,7 @@ fn sglang_and_llamacpp_are_spoken_to_in_their_own_way() {
         Then::Close
     });
     let want = ids(&[("user", "Ça va? 🎈 <|im_end|>")]);
-    for (api, path, prompt) in [(Api::Sglang, "/generate", "input_ids"), (Api::LlamaCpp, "/completion", "prompt")] {
+    for (api, path, prompt) in [(SGLANG, "/generate", "input_ids"), (LLAMA_CPP, "/completion", "prompt")] {
         let sidecar = start(&upstream, api);
         let mut body = body(true);
         body["stream_options"] = json!({"include_usage": true});
@@ -193,7 +196,7 @@ fn events_are_passed_on_as_they_come() {
         conn.stream_end();
         Then::Keep
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut client = client(&sidecar);
     client.send("POST", "/v1/chat/completions", "", &body(true).to_string());
     assert_eq!(client.head().status, 200);
@@ -227,7 +230,7 @@ fn errors_of_the_upstream_come_with_their_status() {
         }
         Then::Keep
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut client = client(&sidecar);
     let mut case = |name: &str, stream: bool| {
         client.ask("POST", "/v1/chat/completions", &format!("x-case: {name}\r\n"), &body(stream).to_string())
@@ -259,7 +262,7 @@ fn errors_of_the_upstream_come_with_their_status() {
 fn an_upstream_that_is_not_there_or_silent_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = BaseUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-    let sidecar = Sidecar::start(Settings::new(url, Api::Completions, 1), &PIPELINE).unwrap();
+    let sidecar = Sidecar::start(Settings::new(url, OPENAI_COMPLETIONS, 1), &PIPELINE).unwrap();
     let reply = client(&sidecar).chat(&body(true));
     assert_eq!(reply.head.status, 502);
     assert!(
@@ -278,7 +281,7 @@ fn an_upstream_that_is_not_there_or_silent_is_named() {
         conn.is_left();
         Then::Close
     });
-    let mut settings = settings(&upstream, Api::Completions);
+    let mut settings = settings(&upstream, OPENAI_COMPLETIONS);
     settings.silence_timeout = Duration::from_millis(100);
     let sidecar = Sidecar::start(settings, &PIPELINE).unwrap();
     let reply = client(&sidecar).chat(&body(false));
@@ -290,7 +293,7 @@ fn an_upstream_that_is_not_there_or_silent_is_named() {
 #[test]
 fn requests_that_cannot_be_served_are_refused_here() {
     let upstream = Upstream::start(|_, _| Then::Close);
-    let mut settings = settings(&upstream, Api::Completions);
+    let mut settings = settings(&upstream, OPENAI_COMPLETIONS);
     settings.max_body = 10_000;
     let sidecar = Sidecar::start(settings, &PIPELINE).unwrap();
     let refused = |body: &str| -> (u16, String) {
@@ -339,7 +342,7 @@ fn models_are_the_upstreams() {
         conn.whole(status, "application/json", list);
         Then::Keep
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut client = client(&sidecar);
     assert_eq!(client.ask("GET", "/v1/models", "authorization: Bearer k\r\n", "").json(), json!({"data": []}));
     assert_eq!(client.ask("GET", "/v1/models", "", "").head.status, 401);
@@ -358,7 +361,7 @@ fn a_client_that_leaves_frees_the_upstream() {
         seen.store(conn.is_left(), SeqCst);
         Then::Close
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     for (turn, stream) in [true, false].into_iter().enumerate() {
         left.store(false, SeqCst);
         let mut client = client(&sidecar);
@@ -382,7 +385,7 @@ fn a_kept_connection_that_the_upstream_closed_costs_no_request() {
         conn.stream(&greeting(), 1000);
         Then::Close
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut client = client(&sidecar);
     for _ in 0..50 {
         assert_eq!(client.chat(&body(true)).content(), "Héllo \"w🎈\n");
@@ -402,7 +405,7 @@ fn beyond_the_queue_requests_are_told_to_come_again() {
         conn.stream(&greeting(), 1000);
         Then::Keep
     });
-    let mut settings = settings(&upstream, Api::Completions);
+    let mut settings = settings(&upstream, OPENAI_COMPLETIONS);
     (settings.workers, settings.queue) = (1, 1);
     let sidecar = Sidecar::start(settings, &pipeline).unwrap();
     let mut clients: Vec<Client> = (0..12).map(|_| client(&sidecar)).collect();
@@ -432,7 +435,7 @@ fn draining_finishes_what_is_under_way_and_takes_nothing_new() {
         conn.stream_end();
         Then::Keep
     });
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let endpoint = sidecar.endpoint().clone();
     let (mut busy, _idle) = (client(&sidecar), client(&sidecar));
     busy.send("POST", "/v1/chat/completions", "", &body(true).to_string());
@@ -447,7 +450,7 @@ fn draining_finishes_what_is_under_way_and_takes_nothing_new() {
     assert!(String::from_utf8(rest).unwrap().ends_with("data: [DONE]\n\n"));
     assert_eq!(draining.join().unwrap(), Drained::Completely);
 
-    let sidecar = start(&upstream, Api::Completions);
+    let sidecar = start(&upstream, OPENAI_COMPLETIONS);
     let mut stuck = client(&sidecar);
     stuck.send("POST", "/v1/chat/completions", "", &body(true).to_string());
     stuck.head();

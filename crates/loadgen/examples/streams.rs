@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = Server::start(Config { engine, ..Config::default() }, &Listen::Tcp("127.0.0.1:0".parse()?))?;
     let target: Target = server.endpoint().to_string().parse()?;
-    let transport = Sockets::to_server(&target, Protocol::post(&target, "/v1/completions", None), 1_000_000_000)?;
+    let transport =
+        Sockets::to_server(&target, Protocol::post(&target, server_api::OPENAI_COMPLETIONS, None), 1_000_000_000)?;
     let body = |number: usize| format!("{{\"prompt\":\"stream {number}\",\"max_tokens\":{tokens},\"stream\":true}}");
     let sessions: Vec<Session> = (0..streams).map(|number| Session::single(body(number).into_bytes())).collect();
     let options = Options { connections: streams, timeout_ns: 600_000_000_000, linger_ns: 0, offset: 0 };

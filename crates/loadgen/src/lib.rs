@@ -2,7 +2,7 @@
 //!
 //! [`arrivals`] makes a schedule, [`driver`] sends it through a [`transport`] and keeps a record of each request ([`outcome`]),
 //! [`lateness`] judges whether the generator did what it says, [`summary`] makes figures of the records, [`capacity`] finds the
-//! plateau of a closed loop, [`proctree`] tells what a server's processes used.
+//! plateau of a closed loop, [`order`] says what load a plan asks for, [`proctree`] tells what a server's processes used.
 //!
 //! Why an own client and no HTTP library on an async runtime: the stamps. Here `sent` is taken right after the write that took
 //! the last byte, and `first byte` and `done` right after the read that brought them, by the one thread that slept for them. In
@@ -21,6 +21,7 @@ pub mod driver;
 pub mod lateness;
 pub mod limits;
 pub mod listener;
+pub mod order;
 pub mod outcome;
 pub mod proctree;
 pub mod rate_search;

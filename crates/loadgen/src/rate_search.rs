@@ -1,5 +1,7 @@
 //! The largest rate that holds, by doubling and then halving the bracket on the log scale.
 
+use serde::{Deserialize, Serialize};
+
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
@@ -30,7 +32,7 @@ impl Found {
 }
 
 /// Bounds of a search, requests a second.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bounds {
     pub lowest: f64,
     pub highest: f64,

@@ -99,7 +99,7 @@ fn cost(version: HttpVersion, tokens: usize) -> (u64, u64, u64) {
             let _ = serve(stream, version, tokens);
         }
     });
-    let protocol = Protocol::post(&target, "/v1/chat/completions", None);
+    let protocol = Protocol::post(&target, server_api::OPENAI_CHAT, None);
     let mut transport = Sockets::to_server(&target, protocol, SECOND).unwrap();
     transport.open(1).unwrap();
     let (mut events, mut found) = (Vec::with_capacity(64), (0, 0, 0));

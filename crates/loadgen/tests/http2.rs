@@ -19,14 +19,14 @@ use loadgen::outcome::ErrorClass;
 use loadgen::serving::probe::{fetch, probe};
 use loadgen::serving::session::{Load, Session};
 use loadgen::serving::target::{HttpVersion, Target};
-use loadgen::serving::{Run, backend::Backend, run};
+use loadgen::serving::{Run, run};
 use loadgen::transport::{OpenError, Protocol, Sockets, Transport};
 use model::{options, sessions};
 
 const SECOND: u64 = 1_000_000_000;
 
 fn transport(target: &Target) -> Sockets {
-    Sockets::to_server(target, Protocol::post(target, "/v1/chat/completions", Some("sk-1")), SECOND).unwrap()
+    Sockets::to_server(target, Protocol::post(target, server_api::OPENAI_CHAT, Some("sk-1")), SECOND).unwrap()
 }
 
 fn closed(server: &Server, concurrency: usize, count: usize) -> Run {
@@ -177,7 +177,7 @@ fn pages_and_the_first_request_are_asked_the_same_way() {
     });
     let page = fetch(&server.target(), "/v1/models", None, SECOND).unwrap();
     assert_eq!((page.status, page.body.as_slice()), (404, &b"{\"error\":{\"message\":\"not now\"}}"[..]));
-    let seen = probe(&server.target(), Backend::OpenAiChat, None, b"{}", 2 * SECOND).unwrap();
+    let seen = probe(&server.target(), server_api::OPENAI_CHAT, None, b"{}", 2 * SECOND).unwrap();
     assert_eq!((seen.reply.chunks, seen.closes), (2, false));
     let asked = server.asked.lock().unwrap();
     assert_eq!((asked[0].0.method().as_str(), asked[0].1, asked[1].0.method().as_str()), ("GET", 0, "POST"));
@@ -225,7 +225,7 @@ fn other(serve: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> Target 
 #[test]
 fn servers_of_other_protocols_get_a_sentence() {
     let refused = |target: &Target| {
-        let protocol = Protocol::post(target, "/v1/chat/completions", None);
+        let protocol = Protocol::post(target, server_api::OPENAI_CHAT, None);
         let error = Sockets::to_server(target, protocol, SECOND / 5).unwrap().open(1).unwrap_err();
         let OpenError::Http2 { message, .. } = &error else { panic!("{error}") };
         assert!(error.to_string().ends_with("; leave out --http-version 2"), "{error}");

@@ -7,8 +7,8 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::Control;
 use loadgen::outcome::{ErrorClass, Outcome};
 use loadgen::serving::record::{Counted, From};
+use loadgen::serving::samples_file::{self, SamplesFile};
 use loadgen::serving::session::{Load, Session, Turn};
-use loadgen::serving::spool::{self, Spool};
 use loadgen::serving::{Run, run};
 use model::{Act, HEAD, Model, chunk, options, sessions, token};
 
@@ -36,8 +36,8 @@ fn stamps_follow_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let samples = folder.path().join("samples");
     let load = Load::Closed { concurrency: 3, extent: Extent::count(12), stagger_ns: 0 };
-    let spool = Some(Spool::create(&samples).unwrap());
-    let run = run(model.transport(), &sessions(), load, &options(3), &Control::default(), spool).unwrap();
+    let samples_file = Some(SamplesFile::create(&samples).unwrap());
+    let run = run(model.transport(), &sessions(), load, &options(3), &Control::default(), samples_file).unwrap();
     assert_eq!((run.records.len(), run.errors.total(), run.most_in_flight), (12, 0, 3));
     for record in &run.records {
         let stamps = [
@@ -62,7 +62,7 @@ fn stamps_follow_the_server() {
     assert_eq!((truth.error.count(), truth.first_error.count(), truth.gaps.count()), (60, 12, 48));
     assert!(truth.error.quantile(0.5).unwrap() < 10 * MS, "{:?}", truth.error.quantile(0.5));
     let mut entries = 0;
-    spool::read(&samples, |entry| {
+    samples_file::read(&samples, |entry| {
         assert_eq!((entry.gaps_ns.len(), entry.written_ns.len()), (4, 5));
         assert!(entry.written_ns.is_sorted());
         entries += 1;
@@ -233,7 +233,7 @@ fn a_stopped_run_drains() {
 fn a_closed_loop_gives_up_a_server_that_is_gone() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let target: loadgen::serving::target::Target = format!("http://127.0.0.1:{port}").parse().unwrap();
-    let protocol = loadgen::transport::Protocol::post(&target, "/v1/completions", None);
+    let protocol = loadgen::transport::Protocol::post(&target, server_api::OPENAI_COMPLETIONS, None);
     let transport = loadgen::transport::Sockets::to_server(&target, protocol, 1_000_000_000).unwrap();
     let load = Load::Closed { concurrency: 3, extent: Extent::duration(60_000 * MS), stagger_ns: 0 };
     let run = run(transport, &sessions(), load, &options(0), &Control::default(), None).unwrap();

@@ -7,7 +7,6 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::Control;
 use loadgen::lateness::Reason;
 use loadgen::outcome::ErrorClass;
-use loadgen::serving::backend::Backend;
 use loadgen::serving::figures::{Figures, PERCENTILES};
 use loadgen::serving::probe::{self, ProbeError};
 use loadgen::serving::record::Counted;
@@ -110,7 +109,7 @@ fn the_error_of_the_client_is_part_of_the_verdict() {
 
 #[test]
 fn a_probe_finds_out_what_a_server_does() {
-    let look = |model: &Model| probe::probe(&model.target(), Backend::OpenAiChat, Some("sk-test"), b"{}", SECOND);
+    let look = |model: &Model| probe::probe(&model.target(), server_api::OPENAI_CHAT, Some("sk-test"), b"{}", SECOND);
     let model = Model::start(|_| Act::Stream { tokens: 2, first_ms: 1, gap_ms: 1 });
     let good = look(&model).unwrap();
     assert!(good.reply.streamed && good.reply.usage.completion == Some(2) && !good.closes);
@@ -120,7 +119,7 @@ fn a_probe_finds_out_what_a_server_does() {
     let refused = Model::start(|_| Act::Bytes(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n".to_vec()));
     assert!(matches!(look(&refused), Err(ProbeError::Failed(failure)) if failure.class == ErrorClass::Unauthorized));
     let silent = Model::start(|_| Act::Silence);
-    let waited = probe::probe(&silent.target(), Backend::OpenAi, None, b"{}", 50 * MS);
+    let waited = probe::probe(&silent.target(), server_api::OPENAI_COMPLETIONS, None, b"{}", 50 * MS);
     assert!(matches!(waited, Err(ProbeError::Failed(failure)) if failure.class == ErrorClass::Timeout));
 }
 

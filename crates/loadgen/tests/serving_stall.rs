@@ -58,7 +58,7 @@ fn stalled(stall_ms: u64, cap: Option<usize>) -> Stalled {
     let schedule =
         Schedule::generate(&Intensity::Constant { rate: RATE }, Spacing::Poisson, Extent::count(count), 11).unwrap();
     let target: Target = server.endpoint().to_string().parse().unwrap();
-    let protocol = Protocol::post(&target, "/v1/completions", None);
+    let protocol = Protocol::post(&target, server_api::OPENAI_COMPLETIONS, None);
     let transport = Sockets::to_server(&target, protocol, 1_000_000_000).unwrap();
     let body =
         |number: usize| format!("{{\"prompt\":\"number {number}\",\"max_tokens\":1,\"stream\":true}}").into_bytes();

@@ -73,7 +73,7 @@ fn tls_server() -> u16 {
 }
 
 fn transport(target: &Target) -> Result<Sockets, OpenError> {
-    Sockets::to_server(target, Protocol::post(target, "/v1/chat/completions", None), SECOND)
+    Sockets::to_server(target, Protocol::post(target, server_api::OPENAI_CHAT, None), SECOND)
 }
 
 /// All in one test: the authorities come from the environment, which belongs to the whole process.

@@ -19,7 +19,7 @@ pub enum Exit {
     EnvironmentRefused,
     /// 101: engines that must agree gave different output.
     Mismatch,
-    /// 100: some cells failed, or the disk was full before all runs were made; what was measured is kept and reported.
+    /// 100: some cells failed, every point of an experiment is INVALID, or the disk was full before all runs were made; what was measured is kept and reported.
     CellsFailed,
     /// 0.
     Success,

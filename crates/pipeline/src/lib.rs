@@ -45,7 +45,7 @@ use runner::Stopped;
 use runner::interrupt::Interrupt;
 
 pub use self::exit::{Exit, Failure};
-pub use self::measure::Prepared;
+pub use self::measure::{Clock, Origin, Prepared};
 pub use self::observer::Observer;
 pub use self::options::RunOptions;
 pub use self::provisions::{Expected, Provisions};
@@ -75,7 +75,7 @@ pub fn measure(options: &RunOptions, command: Vec<String>, observer: &dyn Observ
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let machine = probe(&settings.output);
     refuse_bad_environment(options.strict_env, &machine, observer)?;
-    let clock = measure::Clock::start()?;
+    let clock = Clock::start()?;
     // Templates render with the time of the run that is gone on with.
     let timestamp = resumed.as_ref().map_or(clock.timestamp, |resumed| resumed.timestamp);
     let provisions = Provisions::make(&settings, machine, timestamp, &interrupt, observer)?;
@@ -83,7 +83,7 @@ pub fn measure(options: &RunOptions, command: Vec<String>, observer: &dyn Observ
     let prepared = match resumed {
         Some(resumed) => Prepared::reopen(resumed.folder, plan)?,
         None => {
-            let origin = measure::Origin { options, command, clock: &clock };
+            let origin = Origin { options, command, clock: &clock };
             Prepared::create(&settings, &provisions, plan, &origin, &interrupt, observer)?
         }
     };

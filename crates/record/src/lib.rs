@@ -14,4 +14,4 @@ pub mod results;
 pub mod samples;
 
 /// Version of the run folder's files. Raised when a reader of the old files would read the new ones wrongly.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;

@@ -46,6 +46,8 @@ pub struct CellData {
     pub calibrated_ns_per_call: Option<f64>,
     /// SHA-256 of the outputs for the first requests of the pool.
     pub hashes: Vec<String>,
+    /// Readings of its block in the calibration, of a `stretch` cell that is calibrated.
+    pub found: BTreeMap<String, f64>,
     /// Names of the stages, in the order of [`BlockData::stages`].
     pub stage_names: Vec<String>,
     /// Names of the readings, in the order of [`BlockData::readings`].
@@ -330,11 +332,12 @@ impl Reader {
                     };
                 }
             }
-            Event::Calibration { cell_id, loops, ns_per_call, hashes } => {
+            Event::Calibration { cell_id, loops, ns_per_call, hashes, found } => {
                 let cell = self.cell(&cell_id)?;
                 cell.loops = Some(loops);
                 cell.calibrated_ns_per_call = Some(ns_per_call);
                 cell.hashes = hashes;
+                cell.found = found;
             }
             Event::CalibrationComplete { wall_ns } => self.calibration_ns = wall_ns,
             // What befell one run is of that run, and of it only if it was completed.

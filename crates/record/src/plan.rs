@@ -34,37 +34,21 @@ pub enum Timing {
     Window { window_ns: u64 },
     /// The first call in a fresh process, once a run, before anything else is called in that process.
     First,
-    /// A server is driven with load for about `span_ns`, once a run. The latencies are a series of the sample.
-    Load { drive: Drive, span_ns: u64 },
-}
-
-/// What decides the load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Drive {
-    /// Closed loop, at the concurrency beyond which the rate grows no more. The calibration looks for it.
-    Capacity,
-    /// Open loop with Poisson arrivals at this share of the capacity that the calibration found for another cell.
-    Share { share: f64, of: String },
-    /// The same at this share of the least capacity among the cells: one rate for all of them.
-    Common { share: f64, of: Vec<String> },
-    /// Closed loop at this concurrency.
-    Closed { concurrency: u32 },
-    /// Open loop with Poisson arrivals at this rate, requests a second.
-    Open { per_s: f64 },
-    /// Open loop at one rate after another, until the largest is found at which what the cell's op demands holds.
-    Limit(RateSearch),
-}
-
-/// Where a largest rate is looked for, requests a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RateSearch {
-    pub lowest: f64,
-    pub highest: f64,
-    /// The first rate that is tried.
-    pub start: f64,
-    /// The search ends when the rate that fails is at most this much above the one that holds, as a fraction.
-    pub resolution: f64,
+    /// A stretch of about `span_ns` that the worker drives by itself, once a run and after all rounds. What happens in it is between the suite
+    /// that plans the cell and the worker that measures it.
+    #[serde(alias = "load")]
+    Stretch {
+        /// What the worker is to do; it alone reads this.
+        #[serde(alias = "drive")]
+        order: Value,
+        span_ns: u64,
+        /// The calibration makes a block of it, too. The readings of that block are kept, and the cell's worker is told them in every run.
+        #[serde(default, skip_serializing_if = "is_false")]
+        calibrated: bool,
+        /// Ids of calibrated cells whose readings the worker is told as well. A cell for which none of them could be measured is an error.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        needs: Vec<String>,
+    },
 }
 
 /// One point of an experiment's axes at one subject.
@@ -92,6 +76,10 @@ pub struct Cell {
     pub twin_of: Option<String>,
     /// Length of a block that calibration aims at, ns.
     pub target_ns: u64,
+    /// The `engine/call_path` pairs that its worker needs for it: they are imported at the worker's start, and a cell is not to be had where one
+    /// of them is not. Empty where the worker itself calls no engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<String>,
     /// Cells with the same name here are compared with each other; in each round they are visited one after the other (in
     /// shuffled order), so that the machine's drift meets them alike. Empty: a cell by itself.
     #[serde(default)]
@@ -196,6 +184,27 @@ pub struct WorkloadSpec {
     pub bytes: u32,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_load_cell_of_an_older_folder_is_a_stretch() {
+        let drive = json!({"kind": "share", "share": 0.7, "of": "c"});
+        let older = json!({"kind": "load", "drive": drive, "span_ns": 5});
+        let read: Timing = serde_json::from_value(older).unwrap();
+        assert_eq!(read, Timing::Stretch { order: drive.clone(), span_ns: 5, calibrated: false, needs: Vec::new() });
+        let written = serde_json::to_value(&read).unwrap();
+        assert_eq!(written, json!({"kind": "stretch", "order": drive, "span_ns": 5}));
+    }
 }

@@ -4,6 +4,7 @@
 //! `run_complete` is there and no later `run_start` of the same run follows: an incomplete run stays in the file and is
 //! ignored. In the same way a `calibration_start` voids an earlier calibration.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub enum Event {
         ns_per_call: f64,
         /// SHA-256 of the outputs for the first requests of the pool.
         hashes: Vec<String>,
+        /// Readings of its block, of a `stretch` cell that is calibrated.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        found: BTreeMap<String, f64>,
     },
     CalibrationComplete {
         wall_ns: u64,

@@ -109,19 +109,24 @@ pub fn runs(results: &Results, run: &RunInfo) -> String {
     made.map_or_else(|| format!("{why}{wall}"), |made| format!("{made}, {why}{wall}"))
 }
 
-/// The noise floor of each experiment, from records with the metric `noise_floor` (a ratio above one, or a share).
+/// The noise floors of each experiment, from records with the metric `noise_floor`: shares of ratios, and differences in their unit. An
+/// experiment with several (of points, of loads) has the least and the largest of each kind.
 fn noise_floor(results: &Results) -> Option<String> {
-    let floors: Vec<String> = results
-        .records
-        .iter()
-        .filter(|r| r.metric == "noise_floor" && r.status == Status::Ok)
-        .filter_map(|r| {
-            let point = r.estimate.as_ref()?.point;
-            let share = if point >= 1.0 { point - 1.0 } else { point };
-            Some(format!("{} ±{}", r.experiment, format::percent(share)))
-        })
-        .collect();
-    if floors.is_empty() { None } else { Some(floors.join(", ")) }
+    let mut floors: Vec<(&str, bool, f64, f64)> = Vec::new();
+    for record in results.records.iter().filter(|r| r.metric == "noise_floor" && r.status == Status::Ok) {
+        let Some(floor) = record.estimate.as_ref().map(|estimate| estimate.point) else { continue };
+        let (name, is_time) = (record.experiment.as_str(), record.unit == "ns");
+        match floors.iter_mut().find(|(of, kind, ..)| (*of, *kind) == (name, is_time)) {
+            Some((_, _, least, most)) => (*least, *most) = (least.min(floor), most.max(floor)),
+            None => floors.push((name, is_time, floor, floor)),
+        }
+    }
+    let words = |(name, is_time, least, most): &(&str, bool, f64, f64)| {
+        let show = |floor: f64| if *is_time { format::duration(floor) } else { format::percent(floor) };
+        let (least, most) = (show(*least), show(*most));
+        if least == most { format!("{name} ±{least}") } else { format!("{name} ±{least} to ±{most}") }
+    };
+    (!floors.is_empty()).then(|| floors.iter().map(words).collect::<Vec<_>>().join(", "))
 }
 
 fn is_spoiling(fact: &Fact) -> bool {

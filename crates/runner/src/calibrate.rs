@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use crate::schedule::{CALIBRATION, run_schedule};
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Timing};
+use record::plan::{Cell, Timing};
 use record::protocol::Ready;
 use record::results::Status;
 use record::samples::Event;
 
 use super::checks;
 use super::journal::Journal;
-use super::load;
 use super::observer::Progress;
 use super::pool::{BlockRequest, Halt, WorkerPool};
+use super::stretch;
 
 /// A sample lasts at least this long, ns, so that reading the clock is a small part of it.
 const LEAST_NS: f64 = 100_000.0;
@@ -50,8 +50,8 @@ pub(super) fn calibrate(mut pool: WorkerPool<'_>, journal: &mut Journal<'_>) -> 
         }
         journal.observe(Progress::Calibrated { cell: &pool.plan.cells[cell].id, done: done + 1, of });
     }
-    same_loops_for_twins(&pool, journal);
-    load::set_rates(pool.plan, journal)?;
+    same_blocks_for_twins(&pool, journal);
+    stretch::check_needs(pool.plan, journal)?;
     checks::compare(&mut pool, journal)?;
     for (cell, state) in pool.plan.cells.iter().zip(journal.cells.clone()) {
         if state.loops > 0 {
@@ -60,6 +60,7 @@ pub(super) fn calibrate(mut pool: WorkerPool<'_>, journal: &mut Journal<'_>) -> 
                 loops: state.loops,
                 ns_per_call: state.ns_per_call,
                 hashes: state.hashes,
+                found: state.found,
             })?;
         }
     }
@@ -72,12 +73,12 @@ fn calibrate_cell(pool: &mut WorkerPool<'_>, index: usize, journal: &mut Journal
     let cell = &pool.plan.cells[index];
     let workload = pool.plan.workloads.iter().find(|w| w.id == cell.workload);
     let check = match (&cell.timing, &cell.check, workload) {
-        (Timing::First | Timing::Load { .. }, ..) | (_, None, _) | (.., None) => 0,
+        (Timing::First | Timing::Stretch { .. }, ..) | (_, None, _) | (.., None) => 0,
         (.., Some(_), Some(workload)) => checked_requests(cell, workload),
     };
     let Some(hashes) = pool.prepare(index, check, journal)? else { return Ok(()) };
-    if let Timing::Load { drive, span_ns } = &cell.timing {
-        return if *drive == Drive::Capacity { load::find_capacity(pool, index, *span_ns, journal) } else { Ok(()) };
+    if let Timing::Stretch { calibrated, .. } = cell.timing {
+        return if calibrated { stretch::find(pool, index, journal) } else { Ok(()) };
     }
     let limits = &pool.job.options.limits;
     let mut how = BlockRequest {
@@ -86,7 +87,7 @@ fn calibrate_cell(pool: &mut WorkerPool<'_>, index: usize, journal: &mut Journal
         offset: 0,
         settle_ns: if cell.timing == Timing::First { 0 } else { limits.settle_ns },
         timeout: limits.prepare,
-        load: None,
+        stretch: None,
     };
     let Some(block) = pool.block(index, how.clone(), journal)? else { return Ok(()) };
     let mut ns_per_call = block.ns_per_call();
@@ -118,7 +119,7 @@ fn loops_for(timing: &Timing, target: f64, ns_per_call: f64) -> u64 {
     match timing {
         Timing::Loop => loops.max((LEAST_NS / ns_per_call).ceil() as u64),
         Timing::Each => loops.min(MOST_SAMPLES),
-        Timing::Window { .. } | Timing::First | Timing::Load { .. } => 1,
+        Timing::Window { .. } | Timing::First | Timing::Stretch { .. } => 1,
     }
 }
 
@@ -129,14 +130,16 @@ fn checked_requests(cell: &Cell, workload: &WorkloadSpec) -> u32 {
     u32::try_from(most).unwrap_or(u32::MAX).min(workload.pool)
 }
 
-/// A twin is the same cell under another name, so its blocks are of the same length.
-fn same_loops_for_twins(pool: &WorkerPool<'_>, journal: &mut Journal<'_>) {
+/// A twin is the same cell under another name, so its blocks are of the same length, and made of the same figures.
+fn same_blocks_for_twins(pool: &WorkerPool<'_>, journal: &mut Journal<'_>) {
     for (index, cell) in pool.plan.cells.iter().enumerate() {
         let Some(of) = &cell.twin_of else { continue };
         let original = pool.plan.cells.iter().position(|c| &c.id == of);
-        let loops = original.map_or(0, |i| journal.cells[i].loops);
+        let (loops, found) =
+            original.map_or((0, BTreeMap::new()), |i| (journal.cells[i].loops, journal.cells[i].found.clone()));
         if loops > 0 && journal.cells[index].loops > 0 {
             journal.cells[index].loops = loops;
+            journal.cells[index].found = found;
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn compare(pool: &mut WorkerPool<'_>, journal: &mut Journal<'_>) -> R
     let plan = pool.plan;
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, cell) in plan.cells.iter().enumerate() {
-        // A cell without a check has no output to compare: a probe, or a server that is checked where it is driven.
+        // A cell without a check has no output to compare: a probe, or a stretch that its worker checks.
         if let Some(check) = &cell.check {
             groups.entry(&check.group).or_default().push(index);
         }

@@ -18,6 +18,8 @@ pub(super) struct CellState {
     pub(super) ns_per_call: f64,
     /// From the calibration.
     pub(super) hashes: Vec<String>,
+    /// From the calibration: readings, of a `stretch` cell.
+    pub(super) found: BTreeMap<String, f64>,
     /// It failed in the run under way; why.
     pub(super) lost: Option<(Status, String)>,
     /// Runs in a row before this one in which it failed.

@@ -6,12 +6,12 @@ mod calibrate;
 mod checks;
 pub mod interrupt;
 mod journal;
-mod load;
 mod observer;
 mod pool;
 mod resume;
 mod run;
 pub mod schedule;
+mod stretch;
 pub mod subject;
 
 use std::collections::BTreeMap;

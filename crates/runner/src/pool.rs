@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::schedule::{CALIBRATION, launch};
 use crate::subject::{Subject, SubjectError};
 use record::measurements::sound;
 use record::plan::{Cell, Plan, SubjectSpec, Timing};
-use record::protocol::{Answer, ErrorKind, LoadOrder, Output, Ready, Request, Sample};
+use record::protocol::{Answer, ErrorKind, Output, Ready, Request, Sample, Stretch};
 use record::results::Status;
 use record::samples::{Event, SamplesError, WorkerEvent};
 
@@ -40,7 +38,7 @@ impl From<SamplesError> for Halt {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     pub(super) samples: Vec<Sample>,
-    /// Of a `first` cell the hash of the call's result, of a `load` cell those of the first requests.
+    /// Of a `first` cell the hash of the call's result, of a `stretch` cell those of its first requests.
     pub(super) hashes: Vec<String>,
 }
 
@@ -59,8 +57,8 @@ pub(super) struct BlockRequest {
     pub(super) offset: u64,
     pub(super) settle_ns: u64,
     pub(super) timeout: Duration,
-    /// Of a `load` cell.
-    pub(super) load: Option<LoadOrder>,
+    /// Of a `stretch` cell.
+    pub(super) stretch: Option<Stretch>,
 }
 
 /// A subject in this run.
@@ -186,7 +184,7 @@ impl<'a> WorkerPool<'a> {
             loops: how.loops,
             offset: how.offset,
             settle_ns: how.settle_ns,
-            load: how.load,
+            stretch: how.stretch,
         };
         let mut block = Block::default();
         let declared = self.members.get(cell.subject.as_str()).and_then(|member| *member.prepared.get(&index)?);
@@ -377,11 +375,11 @@ impl<'a> WorkerPool<'a> {
         Ok(())
     }
 
-    /// Drops the cells whose engine and call path the worker does not have.
+    /// Drops the cells of which the worker does not have an engine.
     fn drop_unavailable(&mut self, subject: &str, ready: &Ready, journal: &mut Journal<'_>) -> Result<(), Halt> {
         for index in journal.live(subject) {
-            let pairs = pairs_of(&self.plan.cells[index]);
-            let reasons = pairs.iter().filter_map(|pair| ready.unavailable.get(pair));
+            let engines = &self.plan.cells[index].engines;
+            let reasons = engines.iter().filter_map(|pair| ready.unavailable.get(pair));
             if let Some(reason) = reasons.into_iter().next() {
                 journal.set_status(index, self.run(), Status::Unavailable, reason)?;
             }
@@ -393,7 +391,7 @@ impl<'a> WorkerPool<'a> {
 impl<'a> Member<'a> {
     fn new(spec: &'a SubjectSpec, plan: &Plan) -> Self {
         let own = plan.cells.iter().filter(|cell| cell.subject == spec.id);
-        let engines: BTreeSet<String> = own.flat_map(pairs_of).collect();
+        let engines: BTreeSet<String> = own.flat_map(|cell| cell.engines.iter().cloned()).collect();
         Self {
             spec,
             engines: engines.into_iter().collect(),
@@ -406,19 +404,6 @@ impl<'a> Member<'a> {
             given_up: false,
         }
     }
-}
-
-/// The `engine/call_path` pairs that a cell calls: its own, or those of its stages.
-fn pairs_of(cell: &Cell) -> Vec<String> {
-    if cell.op.name == "serve" {
-        // The engines are the server's; the worker that drives it needs none of them.
-        return Vec::new();
-    }
-    if matches!(cell.op.name.as_str(), "total" | "batch") {
-        let stages = cell.op.params.values().filter_map(Value::as_str);
-        return stages.filter(|text| text.contains('/')).map(str::to_owned).collect();
-    }
-    vec![format!("{}/{}", cell.op.engine, cell.op.call_path)]
 }
 
 fn status_of(error: &SubjectError) -> Status {

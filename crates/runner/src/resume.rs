@@ -94,6 +94,7 @@ fn restore(job: &Job<'_>, plan: &Plan) -> Result<Option<Restored>, MeasureError>
             loops: cell.loops.unwrap_or(0),
             ns_per_call: cell.calibrated_ns_per_call.unwrap_or(0.0),
             hashes: cell.hashes.clone(),
+            found: cell.found.clone(),
             lost: None,
             failed_runs: failed_runs(cell),
         })

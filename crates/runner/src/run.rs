@@ -1,15 +1,15 @@
 //! One run: fresh workers, first calls, everything made ready, then the shuffled visits.
 
-use crate::schedule::{Visit, blocks_of, run_schedule};
+use crate::schedule::{Visit, blocks_of, run_schedule, stretch_seed};
 use record::plan::Timing;
 use record::results::Status;
 use record::samples::Event;
 
 use super::calibrate::block_timeout;
 use super::journal::Journal;
-use super::load;
 use super::observer::Progress;
 use super::pool::{Block, BlockRequest, Halt, WorkerPool};
+use super::stretch;
 
 /// Share of a run's wall time that is taken to be inside blocks before a run has shown it.
 const GUESSED_SHARE: f64 = 0.7;
@@ -75,7 +75,7 @@ pub(super) fn run(pool: &mut WorkerPool<'_>, run: u32, pace: Pace, journal: &mut
 fn blocks(pool: &WorkerPool<'_>, journal: &Journal<'_>) -> Vec<u32> {
     let rounds = pool.plan.runs.blocks;
     let of = |cell: usize| match pool.plan.cells[cell].timing {
-        Timing::First | Timing::Load { .. } => rounds,
+        Timing::First | Timing::Stretch { .. } => rounds,
         Timing::Window { window_ns } => blocks_of(rounds, pool.plan.cells[cell].target_ns, window_ns as f64),
         Timing::Loop | Timing::Each => blocks_of(
             rounds,
@@ -88,9 +88,9 @@ fn blocks(pool: &WorkerPool<'_>, journal: &Journal<'_>) -> Vec<u32> {
 
 /// Makes a cell ready, and looks whether its first output is still the one of the calibration.
 fn prepare(pool: &mut WorkerPool<'_>, cell: usize, journal: &mut Journal<'_>) -> Result<(), Halt> {
-    // A server is checked while it is driven; starting it here as well would take the time twice.
-    let is_server = matches!(pool.plan.cells[cell].timing, Timing::Load { .. });
-    let check = u32::from(!journal.cells[cell].hashes.is_empty() && !is_server);
+    // A stretch is checked while it lasts; making its first requests here as well would take the time twice.
+    let is_stretch = matches!(pool.plan.cells[cell].timing, Timing::Stretch { .. });
+    let check = u32::from(!journal.cells[cell].hashes.is_empty() && !is_stretch);
     if let Some(hashes) = pool.prepare(cell, check, journal)? {
         compare(pool, cell, &hashes, 0, journal)?;
     }
@@ -102,7 +102,7 @@ fn visit(pool: &mut WorkerPool<'_>, run: u32, visit: &Visit, journal: &mut Journ
     let state = &journal.cells[visit.cell];
     let timing = &pool.plan.cells[visit.cell].timing;
     let settle_ns = match timing {
-        Timing::First | Timing::Load { .. } => 0,
+        Timing::First | Timing::Stretch { .. } => 0,
         _ if call_ns(pool, visit.cell, journal) > limits.settle_below_ns as f64 => 0,
         _ => limits.settle_ns,
     };
@@ -113,10 +113,10 @@ fn visit(pool: &mut WorkerPool<'_>, run: u32, visit: &Visit, journal: &mut Journ
         settle_ns,
         timeout: match timing {
             // Only its worker can know.
-            Timing::Load { .. } => limits.prepare,
+            Timing::Stretch { .. } => limits.prepare,
             _ => block_timeout(pool, expected_ns(pool, visit.cell, journal)),
         },
-        load: load::order(pool.plan, visit.cell, &journal.cells, run),
+        stretch: stretch::told(pool.plan, visit.cell, &journal.cells, stretch_seed(pool.plan.seed, run)),
     };
     let Some(block) = pool.block(visit.cell, how, journal)? else {
         return Ok(journal.flush()?);
@@ -125,8 +125,8 @@ fn visit(pool: &mut WorkerPool<'_>, run: u32, visit: &Visit, journal: &mut Journ
     for sample in samples {
         journal.write(&Event::Sample { run, sample })?;
     }
-    // A server's check covers its first requests, a first call's the request it was made with.
-    let checked = if matches!(pool.plan.cells[visit.cell].timing, Timing::Load { .. }) { 0 } else { visit.offset };
+    // A stretch's check covers its first requests, a first call's the request it was made with.
+    let checked = if matches!(pool.plan.cells[visit.cell].timing, Timing::Stretch { .. }) { 0 } else { visit.offset };
     compare(pool, visit.cell, &hashes, checked, journal)?;
     Ok(journal.flush()?)
 }
@@ -165,7 +165,7 @@ fn expected_ns(pool: &WorkerPool<'_>, cell: usize, journal: &Journal<'_>) -> f64
     let call = call_ns(pool, cell, journal);
     let timed = match pool.plan.cells[cell].timing {
         Timing::Window { window_ns } => window_ns as f64 + call,
-        Timing::Load { span_ns, .. } => span_ns as f64,
+        Timing::Stretch { span_ns, .. } => span_ns as f64,
         _ => call * journal.cells[cell].loops as f64,
     };
     timed + limits.settle_ns as f64

@@ -36,7 +36,7 @@ pub struct RunSchedule {
     pub first: Vec<Visit>,
     /// Indices of all other cells, in the order in which they are prepared.
     pub prepare: Vec<usize>,
-    /// All visits of these cells: round by round, and after them one visit to each cell with [`Timing::Load`].
+    /// All visits of these cells: round by round, and after them one visit to each cell with [`Timing::Stretch`].
     pub visits: Vec<Visit>,
 }
 
@@ -72,6 +72,18 @@ impl RunSchedule {
     }
 }
 
+/// The seed that all stretches of a run are told.
+pub fn stretch_seed(plan: u64, run: u32) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(b"llmbench arrivals 1\0");
+    hash.update(plan.to_le_bytes());
+    hash.update(run.to_le_bytes());
+    let hash = hash.finalize();
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(bytes)
+}
+
 /// The order of run `run`.
 pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
     let mut rng = rng(plan.seed, "schedule", run, "");
@@ -81,9 +93,9 @@ pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
     let mut order = first;
     shuffle(&mut order, &mut rng);
     let first = order.into_iter().map(|cell| visit(plan, cell, 0, &mut rng)).collect();
-    let (load, in_rounds): (Vec<usize>, Vec<usize>) =
-        prepare.iter().partition(|&&i| matches!(plan.cells[i].timing, Timing::Load { .. }));
-    let mut visits = Vec::with_capacity(in_rounds.len() * plan.runs.blocks as usize + load.len());
+    let (long, in_rounds): (Vec<usize>, Vec<usize>) =
+        prepare.iter().partition(|&&i| matches!(plan.cells[i].timing, Timing::Stretch { .. }));
+    let mut visits = Vec::with_capacity(in_rounds.len() * plan.runs.blocks as usize + long.len());
     let mut round = groups(plan, &in_rounds);
     for block in 0..plan.runs.blocks {
         shuffle(&mut round, &mut rng);
@@ -92,10 +104,10 @@ pub fn run_schedule(plan: &Plan, run: u32) -> RunSchedule {
             visits.extend(group.iter().map(|&cell| visit(plan, cell, block, &mut rng)));
         }
     }
-    // Servers come last and one strategy after the other, so that none idles beside what others measure.
-    let mut servers = groups(plan, &load);
-    shuffle(&mut servers, &mut rng);
-    for group in &mut servers {
+    // Stretches come last, and those beside each other together: what a worker keeps up for them idles beside no other cell.
+    let mut stretches = groups(plan, &long);
+    shuffle(&mut stretches, &mut rng);
+    for group in &mut stretches {
         shuffle(group, &mut rng);
         visits.extend(group.iter().map(|&cell| visit(plan, cell, 0, &mut rng)));
     }

@@ -2,40 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Piece, Said};
-use super::prepare::Reply;
-
-/// Tokens of a request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Usage {
-    /// In OpenAI's form already.
-    Given(Value),
-    Counted {
-        prompt: u64,
-        completion: u64,
-        cached: Option<u64>,
-    },
-}
-
-impl Usage {
-    /// In OpenAI's form.
-    pub fn json(&self) -> Value {
-        match self {
-            Self::Given(usage) => usage.clone(),
-            Self::Counted { prompt, completion, cached } => {
-                let mut usage = json!({
-                    "prompt_tokens": prompt,
-                    "completion_tokens": completion,
-                    "total_tokens": prompt + completion,
-                });
-                if let Some(cached) = cached {
-                    usage["prompt_tokens_details"] = json!({ "cached_tokens": cached });
-                }
-                usage
-            }
-        }
-    }
-}
+use super::reply::Reply;
+use super::said::{Piece, Said, Usage};
 
 /// The end of a stream.
 pub const DONE: &[u8] = b"data: [DONE]\n\n";

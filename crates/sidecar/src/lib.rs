@@ -5,22 +5,25 @@
 //!
 //! ```text
 //! client ─> [routes] ─> [workers] queue, threads ─> [prepare] JSON, template, ids ─> [upstream] connections, kept
-//! client <─ [stream] <─ [chat] chunks <──────────── [api] what each server says <── [sse] events <─┘
+//! client <─ [stream] <─ [chat] chunks <───────────────── [said] what a server says <── [sse] events <─┘
 //! ```
 //!
 //! Sockets are served by an event loop, the CPU's work is done by a bounded number of threads behind a bounded queue: beyond it,
-//! requests get 503 at once rather than a long wait. Nothing of a request is logged, and its key goes to the upstream only.
+//! requests get 503 at once rather than a long wait. What is held before the queue is bounded as well ([intake]): connections, bytes
+//! of bodies, and the time in which a body has to come. What each server's API says is in [`server_api`]. Nothing of a request is logged, and its key goes to the upstream only.
 //!
 //! Replies are passed on as text: tool calls and reasoning in them are not taken apart, and what would need it is refused.
 
-pub mod api;
 mod body;
 mod chat;
 pub mod conversation;
+mod intake;
 pub mod metrics;
 pub mod prepare;
 pub mod refusal;
+mod reply;
 mod routes;
+mod said;
 mod server;
 pub mod settings;
 mod sse;
@@ -30,4 +33,5 @@ mod workers;
 
 pub use prepare::Pipeline;
 pub use server::{Drained, Sidecar};
-pub use settings::{Api, BaseUrl, Endpoint, Settings};
+pub use server_api::Api;
+pub use settings::{BaseUrl, Endpoint, Settings};

@@ -131,8 +131,8 @@ impl Metrics {
         self.outcomes[outcome as usize].load(Relaxed)
     }
 
-    /// The text that Prometheus reads (exposition format 0.0.4). `queued` requests wait for a worker.
-    pub fn render(&self, queued: usize) -> String {
+    /// The text that Prometheus reads (exposition format 0.0.4). `queued` requests wait for a worker; bodies of `held` bytes are there.
+    pub fn render(&self, queued: usize, held: usize) -> String {
         let mut out = String::with_capacity(8 << 10);
         let name = "llmbench_sidecar_requests_total";
         head(name, "counter", "Chat requests by how they ended.", &mut out);
@@ -142,6 +142,7 @@ impl Metrics {
         for (name, kind, help, value) in [
             ("in_flight", "gauge", "Chat requests under way.", self.in_flight.load(Relaxed)),
             ("queued", "gauge", "Chat requests that wait for a worker.", queued as u64),
+            ("held_bytes", "gauge", "Bytes of requests that are read or wait.", held as u64),
             ("prompt_tokens_total", "counter", "Tokens of prompts sent upstream.", self.prompt_tokens.load(Relaxed)),
             (
                 "upstream_connections_total",
@@ -190,7 +191,7 @@ mod tests {
             metrics.template.observe_ns(ns);
         }
         metrics.ended(Outcome::ClientGone);
-        let text = metrics.render(3);
+        let text = metrics.render(3, 7);
         for line in [
             "llmbench_sidecar_template_seconds_bucket{le=\"0.00002\"} 2",
             "llmbench_sidecar_template_seconds_bucket{le=\"0.00005\"} 3",
@@ -200,6 +201,7 @@ mod tests {
             "llmbench_sidecar_requests_total{outcome=\"client_gone\"} 1",
             "llmbench_sidecar_requests_total{outcome=\"answered\"} 0",
             "llmbench_sidecar_queued 3",
+            "llmbench_sidecar_held_bytes 7",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
@@ -15,12 +15,13 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
-use super::api::{self, Reader};
 use super::body::Body;
 use super::chat::Writer;
+use super::intake::Intake;
 use super::metrics::{Metrics, Outcome};
 use super::prepare::{Prepared, Times};
 use super::refusal::Refusal;
+use super::said::Reader;
 use super::settings::Settings;
 use super::stream::{ChatStream, Ticket, Translator};
 use super::upstream::{Answer, Call, Upstream, causes};
@@ -38,6 +39,7 @@ pub struct State {
     pub settings: Settings,
     pub workers: Workers,
     pub upstream: Arc<Upstream>,
+    pub intake: Arc<Intake>,
     pub metrics: Arc<Metrics>,
     pub draining: AtomicBool,
     /// Numbers the answers.
@@ -56,7 +58,7 @@ pub async fn route(state: Arc<State>, request: Request<Incoming>) -> Result<Resp
         "/health" if reading => health(&state),
         "/ready" if reading => ready(&state).await,
         "/metrics" if reading => {
-            let text = state.metrics.render(state.workers.queued());
+            let text = state.metrics.render(state.workers.queued(), state.intake.held());
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             answer(StatusCode::OK, kind, text)
         }
@@ -117,8 +119,10 @@ async fn try_chat(state: &Arc<State>, request: Request<Incoming>, ticket: &mut T
         return Err(Refusal::overloaded("the sidecar is draining and takes no more requests; ask another one", 1));
     }
     let (parts, body) = request.into_parts();
-    let body = read(body, state.settings.max_body).await?;
-    let Prepared { body, prompt_tokens, reply, times } = state.workers.prepare(body).await?;
+    // Nothing is read for a queue that has no room.
+    state.workers.check_room()?;
+    let held = state.intake.read(body, &state.settings).await?;
+    let Prepared { body, prompt_tokens, reply, times } = state.workers.prepare(held).await?;
     state.metrics.prompt_tokens.fetch_add(prompt_tokens as u64, Relaxed);
     let api = state.settings.api;
     let mut headers = passed_on(&parts.headers);
@@ -126,7 +130,7 @@ async fn try_chat(state: &Arc<State>, request: Request<Incoming>, ticket: &mut T
     let accepted = if reply.stream { EVENTS } else { JSON };
     headers.insert(ACCEPT, accepted);
     ticket.sent();
-    let call = Call { method: Method::POST, path: api::path(api).to_owned(), headers, body };
+    let call = Call { method: Method::POST, path: api.path().to_owned(), headers, body };
     let mut response = state.upstream.send(call).await?;
     let timing = server_timing(times);
     if !response.status().is_success() {
@@ -152,7 +156,7 @@ async fn try_chat(state: &Arc<State>, request: Request<Incoming>, ticket: &mut T
             format!("the upstream was asked for a stream and sent {kind:?}: {shown:?}; check --upstream-api"),
         ));
     }
-    let said = reader.whole(&body).map_err(|reason| Refusal::upstream(502, reason))?;
+    let said = reader.event(&body).map_err(|reason| Refusal::upstream(502, reason))?;
     if let Some(error) = &said.error {
         return Err(Refusal::upstream(502, format!("the upstream answered with an error: {error}")));
     }
@@ -178,17 +182,6 @@ async fn pass_error(state: &State, response: Response<Answer>, ticket: &mut Tick
     }
     let body = collect(state, response, ticket).await?;
     Ok(Replied::Whole { status, headers, body })
-}
-
-/// The whole body of a request.
-async fn read(body: Incoming, most: usize) -> Result<Bytes, Refusal> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Refusal::client(413, format!("the request is larger than {most} bytes; see --max-body-mb")))
-        }
-        Err(error) => Err(Refusal::bad(format!("the request's body cannot be read: {}", causes(&*error)))),
-    }
 }
 
 /// The whole body of the upstream's answer.
@@ -303,10 +296,14 @@ fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Resp
     response
 }
 
-fn refused(refusal: &Refusal) -> Response<Body> {
+pub fn refused(refusal: &Refusal) -> Response<Body> {
     // All statuses here are ones that HTTP knows.
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = answer(status, JSON, refusal.json());
+    if matches!(refusal.status, 408 | 413) {
+        // The rest of the body is not read.
+        response.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(seconds) = refusal.retry_after_s {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -1,5 +1,6 @@
 //! A running sidecar: its socket, its connections, its end.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,13 +20,18 @@ use tokio::time::{sleep, timeout};
 
 use super::metrics::Metrics;
 use super::prepare::Pipeline;
-use super::routes::{State, route};
+use super::refusal::Refusal;
+use super::routes::{State, refused, route};
 use super::settings::{Endpoint, Settings};
 use super::upstream::Upstream;
 use super::workers::Workers;
 
 /// Longest time for the head of a request, and longest rest between two requests of a connection.
 const HEAD: Duration = Duration::from_secs(75);
+/// Longest time for telling a client that there are too many connections.
+const REFUSED: Duration = Duration::from_secs(2);
+/// Clients that are told so at a time; those beyond are closed without a word.
+const MOST_REFUSED: usize = 256;
 /// Pause after a connection could not be accepted, for want of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -52,6 +58,8 @@ pub enum Drained {
 #[derive(Default)]
 struct Connections {
     open: AtomicUsize,
+    /// Those of them that are only told that there are too many.
+    refused: AtomicUsize,
     idle: Notify,
 }
 
@@ -82,6 +90,7 @@ impl Sidecar {
             settings,
             workers,
             upstream,
+            intake: Arc::default(),
             metrics,
             draining: AtomicBool::new(false),
             answers: AtomicU64::new(0),
@@ -180,8 +189,15 @@ async fn accept(
             accepted = listener.accept() => accepted,
             _ = draining.changed() => break,
         };
+        let most = state.settings.max_connections;
         let (state, open, draining) = (Arc::clone(&state), Open::new(&connections), of_connection.clone());
+        let refused = connections.refused.load(SeqCst);
+        let is_beyond = connections.open.load(SeqCst) - refused > most;
         match accepted {
+            // Even those that are told so are bounded.
+            Ok(_) if is_beyond && refused >= MOST_REFUSED => {}
+            Ok(Client::Tcp(stream)) if is_beyond => drop(tokio::spawn(refuse(stream, most, Refused::new(open)))),
+            Ok(Client::Unix(stream)) if is_beyond => drop(tokio::spawn(refuse(stream, most, Refused::new(open)))),
             Ok(Client::Tcp(stream)) => drop(tokio::spawn(serve(stream, state, open, draining))),
             Ok(Client::Unix(stream)) => drop(tokio::spawn(serve(stream, state, open, draining))),
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -229,6 +245,41 @@ impl Drop for Open {
             self.0.idle.notify_waiters();
         }
     }
+}
+
+/// An open connection beyond the limit.
+struct Refused(Open);
+
+impl Refused {
+    fn new(open: Open) -> Self {
+        open.0.refused.fetch_add(1, SeqCst);
+        Self(open)
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        self.0.0.refused.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Tells a client that there are too many connections, and closes its own.
+async fn refuse<T>(stream: T, most: usize, _refused: Refused)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|_| async move {
+        let message =
+            format!("the sidecar has as many connections as it may ({most}, see --max-connections); try again later");
+        Ok::<_, Infallible>(refused(&Refusal::overloaded(message, 1)))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .header_read_timeout(REFUSED)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever does not listen is not waited for.
+    let _ = timeout(REFUSED, connection).await;
 }
 
 async fn serve<T>(stream: T, state: Arc<State>, _open: Open, mut draining: watch::Receiver<bool>)

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use server_api::Api;
+
 /// A place to listen at or to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
@@ -100,20 +102,6 @@ fn tcp(authority: &str, default_port: Option<u16>) -> Option<Endpoint> {
     good.then(|| port.map(|port| Endpoint::Tcp(format!("{host}:{port}")))).flatten()
 }
 
-/// How the upstream takes token ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Api {
-    /// OpenAI `/v1/completions` with a list of ids as the prompt: vLLM, and most others.
-    Completions,
-    /// SGLang `/generate` with `input_ids`; texts of a stream are the whole text so far.
-    Sglang,
-    /// The same of a server that was started to send only what is new.
-    SglangIncremental,
-    /// llama.cpp `/completion` with a list of ids as the prompt.
-    #[value(name = "llama.cpp")]
-    LlamaCpp,
-}
-
 /// What is fixed at the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -126,8 +114,14 @@ pub struct Settings {
     pub queue: usize,
     /// Threads that read and write sockets.
     pub io_threads: usize,
-    /// Largest body of a request, bytes.
+    /// Largest body of a request, bytes; beyond it the answer is 413.
     pub max_body: usize,
+    /// Bytes of all bodies that are being read or wait for a worker; beyond it the answer is 503.
+    pub max_held: usize,
+    /// Longest time from a request's head to the end of its body; beyond it the answer is 408.
+    pub read_timeout: Duration,
+    /// Connections of clients; the next gets 503 and is closed.
+    pub max_connections: usize,
     pub connect_timeout: Duration,
     /// Longest silence of the upstream within an answer, its beginning included.
     pub silence_timeout: Duration,
@@ -149,6 +143,9 @@ impl Settings {
             // One thread moves some ten thousand chunks a second beside its other work; rendering needs the cores more.
             io_threads: workers.div_ceil(4),
             max_body: 64 << 20,
+            max_held: 512 << 20,
+            read_timeout: Duration::from_secs(30),
+            max_connections: 4096,
             connect_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(600),
         }

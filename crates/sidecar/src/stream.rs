@@ -10,10 +10,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
-use super::api::{Reader, Said};
 use super::chat::{Writer, write_error};
 use super::metrics::{Metrics, Outcome};
 use super::refusal::Refusal;
+use super::said::{Reader, Said};
 use super::sse::Events;
 use super::upstream::{Answer, causes};
 
@@ -233,8 +233,9 @@ impl ChatStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prepare::Reply;
-    use crate::settings::Api;
+    use server_api::{Api, LLAMA_CPP, OPENAI_COMPLETIONS};
+
+    use crate::reply::Reply;
 
     fn translate(api: Api, pieces: &[&str], broken: Option<&str>) -> (String, Outcome) {
         let reply = Reply { stream: true, usage: true, model: "m".to_owned(), choices: 1 };
@@ -261,7 +262,7 @@ mod tests {
             (&[ONE], Some("reset"), false),
             (&[], None, false),
         ] {
-            let (text, outcome) = translate(Api::Completions, pieces, broken);
+            let (text, outcome) = translate(OPENAI_COMPLETIONS, pieces, broken);
             assert_eq!(text.ends_with("data: [DONE]\n\n"), whole, "{text}");
             assert_eq!(text.contains("broke off"), !whole, "{text}");
             assert_eq!(outcome == Outcome::Answered, whole);
@@ -271,15 +272,15 @@ mod tests {
     #[test]
     fn an_error_within_the_stream_is_passed_on_and_ends_it() {
         let (text, outcome) = translate(
-            Api::Completions,
+            OPENAI_COMPLETIONS,
             &[ONE, "data: {\"error\":{\"message\":\"boom\"}}\n\n", LAST, "data: [DONE]\n\n"],
             None,
         );
         assert!(text.contains("\"a\"") && text.ends_with("data: {\"error\":{\"message\":\"boom\"}}\n\n"), "{text}");
         assert_eq!(outcome, Outcome::UpstreamFailed);
-        let (text, _) = translate(Api::LlamaCpp, &["error: {\"message\":\"old\"}\n\n"], None);
+        let (text, _) = translate(LLAMA_CPP, &["error: {\"message\":\"old\"}\n\n"], None);
         assert_eq!(text, "data: {\"error\":{\"message\":\"old\"}}\n\n");
-        let (text, _) = translate(Api::Completions, &[ONE, "data: {\"cho\n\n", LAST], None);
+        let (text, _) = translate(OPENAI_COMPLETIONS, &[ONE, "data: {\"cho\n\n", LAST], None);
         assert!(text.contains("check --upstream-api") && !text.contains("\"b\"") && !text.contains("DONE"), "{text}");
     }
 }

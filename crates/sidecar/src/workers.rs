@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use bytes::Bytes;
+use server_api::Api;
 use tokio::sync::oneshot;
 
+use super::intake::Held;
 use super::metrics::Metrics;
 use super::prepare::{Pipeline, Prepared};
 use super::refusal::Refusal;
-use super::settings::Api;
 use netpoll::JobQueue;
 
 /// The threads. They end when this goes.
@@ -24,7 +24,7 @@ pub struct Workers {
 }
 
 struct Job {
-    body: Bytes,
+    held: Held,
     since: Instant,
     answer: oneshot::Sender<Result<Prepared, Refusal>>,
 }
@@ -56,19 +56,31 @@ impl Workers {
     ///
     /// # Errors
     /// The pipeline's; 503 when as many as may wait do.
-    pub async fn prepare(&self, body: Bytes) -> Result<Prepared, Refusal> {
+    pub async fn prepare(&self, held: Held) -> Result<Prepared, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { body, since: Instant::now(), answer };
+        let job = Job { held, since: Instant::now(), answer };
         if self.queue.try_put(job, self.limit).is_err() {
-            return Err(Refusal::overloaded(
-                format!(
-                    "the sidecar's queue is full ({} requests wait for {} threads); try again later",
-                    self.limit, self.count
-                ),
-                self.wait_s(),
-            ));
+            return Err(self.is_full());
         }
         answered.await.unwrap_or_else(|_| Err(Refusal::overloaded("the sidecar is ending; ask another one", 1)))
+    }
+
+    /// Whether a request could wait now.
+    ///
+    /// # Errors
+    /// 503 when as many as may wait do.
+    pub fn check_room(&self) -> Result<(), Refusal> {
+        if self.queue.waiting() < self.limit { Ok(()) } else { Err(self.is_full()) }
+    }
+
+    fn is_full(&self) -> Refusal {
+        Refusal::overloaded(
+            format!(
+                "the sidecar's queue is full ({} requests wait for {} threads); try again later",
+                self.limit, self.count
+            ),
+            self.wait_s(),
+        )
     }
 
     /// Requests that wait.
@@ -95,13 +107,13 @@ impl Drop for Workers {
 }
 
 fn work_on(queue: &JobQueue<Job>, pipeline: &Pipeline, api: Api, metrics: &Metrics) {
-    while let Some(Job { body, since, answer }) = queue.take() {
+    while let Some(Job { held, since, answer }) = queue.take() {
         metrics.queue.observe(since.elapsed());
         // Nobody waits any more: the client has gone.
         if answer.is_closed() {
             continue;
         }
-        let prepared = catch_unwind(AssertUnwindSafe(|| pipeline.prepare(&body, api))).unwrap_or_else(|_| {
+        let prepared = catch_unwind(AssertUnwindSafe(|| pipeline.prepare(&held.body, api))).unwrap_or_else(|_| {
             Err(Refusal::internal("the request broke the template or the tokenizer; please report it"))
         });
         if let Ok(Prepared { times, .. }) = &prepared {

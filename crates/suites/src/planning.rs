@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Check, Drive, ModelIdentity, Plan, Runs, SubjectSpec, Timing};
+use record::plan::{Cell, Check, ModelIdentity, Plan, Runs, SubjectSpec, Timing};
 use serde_json::Value;
 
 use super::Suite;
@@ -85,8 +86,10 @@ pub fn settings_of(plan: &Plan, experiment: &str) -> Option<ExperimentSettings> 
 pub fn expected_run_s(plan: &Plan) -> f64 {
     let block_ns = |cell: &Cell| match cell.timing {
         Timing::Window { window_ns } => window_ns,
-        Timing::Load { drive: Drive::Limit(_), span_ns } => span_ns * TRIES,
-        Timing::Load { span_ns, .. } => span_ns + SERVER_START_NS,
+        Timing::Stretch { ref order, span_ns, .. } if matches!(Drive::of(order), Ok(Drive::Limit(_))) => {
+            span_ns * TRIES
+        }
+        Timing::Stretch { span_ns, .. } => span_ns + SERVER_START_NS,
         Timing::First => 5_000_000,
         Timing::Loop | Timing::Each => cell.target_ns,
     };
@@ -96,7 +99,7 @@ pub fn expected_run_s(plan: &Plan) -> f64 {
         .filter(|cell| plan.subjects.iter().any(|subject| subject.id == cell.subject && subject.unavailable.is_none()))
         .map(|cell| {
             let visits = match cell.timing {
-                Timing::First | Timing::Load { .. } => 1,
+                Timing::First | Timing::Stretch { .. } => 1,
                 _ => plan.runs.blocks,
             };
             // A block of long calls is one call: 10,000 tokens take about 10 ms in the tokenizer.

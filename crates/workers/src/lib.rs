@@ -15,10 +15,10 @@
 mod channel;
 pub mod child;
 pub mod clock;
-mod driving;
 mod fault;
 mod inputs;
 pub mod load;
+mod load_worker;
 mod model;
 mod ops;
 mod pools;

@@ -83,7 +83,7 @@ impl Server {
                 let asked = caught(|| self.prepare(&cell_id, &op, timing, &inputs, check, warmup_ns));
                 (cell_id, asked)
             }
-            Request::Block { cell_id, block, loops, offset, settle_ns, load: _ } => {
+            Request::Block { cell_id, block, loops, offset, settle_ns, stretch: _ } => {
                 let asked = caught(|| self.block(&cell_id, block, loops, offset, settle_ns));
                 (cell_id, asked)
             }
@@ -130,7 +130,7 @@ impl Server {
             interpreter: format!("rustc {}", versions::RUSTC),
             gil: "none".to_owned(),
             build: [("opt_level", versions::OPT_LEVEL), ("target", versions::TARGET)].map(owned).into(),
-            versions: versions::told().into_iter().map(owned).collect(),
+            versions: catalog::packages().into_iter().map(owned).collect(),
             unavailable: missing.map(|pair| (pair.clone(), unknown(pair).to_string())).collect(),
             clock_pair_ns: clock::pair_ns(),
             loop_overhead_ns: clock::loop_overhead_ns(),
@@ -202,7 +202,7 @@ impl Server {
                 warm_ns = cell.warm(settle_ns, &mut self.pools)?;
                 vec![timing::time_loop(cell.op.as_ref(), extent.pool, offset, loops)?]
             }
-            Timing::Load { .. } => {
+            Timing::Stretch { .. } => {
                 return Err(EngineError::Unavailable("this worker does not drive servers".to_owned()));
             }
             Timing::Each => {

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::author::{Author, Form, Kind, Side};
 use super::conversation::{Conversation, Rates, body};
+use super::draft::Draft;
 use super::files::Files;
-use super::fit::{Draft, Fitter};
+use super::fit::Fitter;
 use super::rng::Stream;
 use super::{Progress, Prompt, WorkloadError, WorkloadFiles, WorkloadSpec, check_id};
 

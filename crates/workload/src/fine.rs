@@ -2,7 +2,7 @@
 
 use super::author::{Block, Form, Kind};
 use super::conversation::{Message, Rates};
-use super::fit::Draft;
+use super::draft::Draft;
 use super::lexicon::capitalized;
 
 /// What is added to a text of words, each at most once a round. What begins with a blank is a word of its own; the rest is

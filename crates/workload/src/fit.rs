@@ -2,13 +2,11 @@
 //! sentences that are added are counted alone beforehand, so that one correction is nearly always enough. Where it is not
 //! (a short prompt, a small vocabulary: one sentence is more than the tolerance), [`super::fine`] goes on with words.
 
-use serde_json::Value;
-
-use super::author::{Author, Block, Form};
+use super::author::{Block, Form};
 use super::conversation::{Conversation, Message, Rates};
+use super::draft::Draft;
 use super::fine;
 use super::lexicon::capitalized;
-use super::rng::Stream;
 use super::{Prompt, WorkloadError};
 
 /// Rounds of counting the whole prompt.
@@ -19,18 +17,6 @@ const FINE: usize = 8;
 
 /// From here on 1% is enough.
 const LATE: usize = 20;
-
-/// A request on its way to the right length.
-pub(crate) struct Draft {
-    /// Index in the workload, the pool first.
-    pub(crate) index: u32,
-    pub(crate) conversation: Conversation,
-    pub(crate) author: Author,
-    pub(crate) rng: Stream,
-    pub(crate) body: Value,
-    pub(crate) text: String,
-    pub(crate) tokens: usize,
-}
 
 pub(crate) struct Fitter<'a> {
     pub(crate) id: &'a str,
@@ -158,16 +144,6 @@ impl Fitter<'_> {
 }
 
 impl Conversation {
-    /// Adds a sentence to a paragraph, or a paragraph to a message that has none.
-    pub(super) fn lengthen(&mut self, rng: &mut Stream, text: &str) {
-        let at = rng.below(self.messages.len());
-        let blocks = &mut self.messages[at].blocks;
-        match blocks.iter_mut().rfind(|block| block.form == Form::Prose) {
-            Some(block) => block.parts.push(text.to_owned()),
-            None => blocks.push(Block { form: Form::Prose, parts: vec![text.to_owned()] }),
-        }
-    }
-
     /// Takes away at least `excess` tokens (by the rates) as long as there is something to take: from the longest message
     /// that can spare it a sentence, else a block, else a word.
     fn shorten(&mut self, rates: Rates, excess: usize) {
@@ -189,10 +165,6 @@ impl Conversation {
 }
 
 impl Message {
-    pub(super) fn bytes(&self) -> usize {
-        self.blocks.iter().map(Block::bytes).sum()
-    }
-
     fn drop_sentence(&mut self, left: usize, rates: Rates) -> Option<usize> {
         // A few words too many: a sentence would be too much to take when the message is one of short texts.
         let spare = |block: &&mut Block| block.form == Form::Prose && block.parts.len() > 1;

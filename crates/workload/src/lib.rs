@@ -15,6 +15,7 @@ mod code;
 mod conversation;
 mod corpus;
 mod dataset;
+mod draft;
 mod files;
 mod fine;
 mod fit;

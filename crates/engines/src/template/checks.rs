@@ -3,8 +3,8 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
-use super::pyrepr::as_float;
-use super::pyvalue::{BigInt, PyFloat, PyView};
+use super::pynumber::{BigInt, PyFloat, as_float};
+use super::pyview::PyView;
 
 /// Replaces the tests.
 pub(super) fn add(env: &mut Environment<'static>) {

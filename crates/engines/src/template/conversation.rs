@@ -5,7 +5,8 @@ use minijinja::value::ValueKind;
 use serde_json::Value as Json;
 
 use super::error::TemplateError;
-use super::pyvalue::{PyDict, PyFloat, PyList};
+use super::pynumber::PyFloat;
+use super::pyvalue::{PyDict, PyList};
 
 /// Messages, tools and further variables, ready to be rendered any number of times.
 ///

@@ -8,8 +8,8 @@ use super::error::invalid;
 use super::format::percent_format;
 use super::json::tojson;
 use super::methods::{call_method, capitalize, strip};
-use super::pyrepr::{as_float, py_str};
-use super::pyvalue::{BigInt, PyFloat};
+use super::pynumber::{BigInt, PyFloat, as_float};
+use super::pyrepr::py_str;
 use super::source::PERCENT;
 use super::text::pay_bytes;
 

@@ -5,8 +5,7 @@ use minijinja::{Error, State, Value};
 
 use super::args::Args;
 use super::error::invalid;
-use super::pyrepr::{as_float, float_repr};
-use super::pyvalue::BigInt;
+use super::pynumber::{BigInt, as_float, float_repr};
 use super::text::{Text, pay_bytes};
 
 /// Deepest indentation text that a template may ask for, in bytes.

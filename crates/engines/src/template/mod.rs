@@ -9,7 +9,7 @@
 //! source ──> [source]  newlines, string escapes, generation tags ──┐
 //! config ──> [select]  which template, which special tokens        ├─> [engine] compile once, render often
 //! request ─> [conversation] messages and tools as template values ─┘
-//!                      [pyvalue] [pyrepr] [json] [methods] [filters] [checks] [nesting] [format] [strftime]: what Python does
+//!                      [pyvalue] [pyview] [pynumber] [pyrepr] [json] [methods] [filters] [checks] [nesting] [format] [strftime]: what Python does
 //! ```
 //!
 //! The facts come from `transformers` 5.23 (`utils/chat_template_utils.py`,
@@ -37,8 +37,10 @@ mod json;
 mod methods;
 mod nesting;
 mod now;
+mod pynumber;
 mod pyrepr;
 mod pyvalue;
+mod pyview;
 mod select;
 mod source;
 mod strftime;

@@ -9,7 +9,8 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value};
 
 use super::error::too_deep;
-use super::pyvalue::{PyDict, PyList, PyView};
+use super::pyvalue::{PyDict, PyList};
+use super::pyview::PyView;
 
 /// The filter behind an assignment that adds few levels; it measures every eighth container.
 pub(super) const BOUNDED: &str = "__bounded";

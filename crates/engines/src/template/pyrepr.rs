@@ -1,48 +1,13 @@
 //! `str()` and `repr()` of template values as Python prints them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use super::pyvalue::{BigInt, PyFloat};
+use super::pynumber::{BigInt, as_float, float_repr};
 use super::text::Text;
 use super::unicode::is_printable;
-
-/// `float.__repr__`: the shortest digits that read back as `value`, with an exponent below 1e-4 and
-/// from 1e16 on.
-pub(super) fn float_repr(value: f64) -> String {
-    if value.is_nan() {
-        return "nan".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let size = value.abs();
-    if size != 0.0 && !(1e-4..1e16).contains(&size) {
-        // Rust writes 1.5e-7 and 1e16 where Python writes 1.5e-07 and 1e+16.
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = match exponent.strip_prefix('-') {
-            Some(exponent) => ('-', exponent),
-            None => ('+', exponent),
-        };
-        return format!("{digits}e{sign}{exponent:0>2}");
-    }
-    let mut text = value.to_string();
-    if !text.contains('.') {
-        text.push_str(".0");
-    }
-    text
-}
-
-/// The floating-point number of a value that is one (not an integer, not a boolean).
-pub(super) fn as_float(value: &Value) -> Option<f64> {
-    if value.is_number() && !value.is_integer() {
-        return f64::try_from(value.clone()).ok();
-    }
-    value.downcast_object_ref::<PyFloat>().map(|float| float.value)
-}
 
 /// `repr` of a string.
 pub(super) fn write_str_repr(out: &mut String, text: &str) {
@@ -126,6 +91,13 @@ pub(super) fn write_repr(text: &mut Text<'_>, value: &Value, depth: usize) -> Re
     Ok(())
 }
 
+/// `repr` without a budget: values of a conversation are trees, so their text is as long as their JSON.
+pub(super) fn render_repr(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = Text::new(None);
+    write_repr(&mut text, value, 0).map_err(|_| fmt::Error)?;
+    f.write_str(&text.buf)
+}
+
 /// Numbers, booleans, None and objects that are no container.
 fn write_scalar(text: &mut Text<'_>, value: &Value) {
     if let Some(float) = as_float(value) {
@@ -166,27 +138,6 @@ mod tests {
         let mut text = Text::new(None);
         write_repr(&mut text, value, 0).unwrap();
         text.buf
-    }
-
-    #[test]
-    fn floats_print_as_in_python() {
-        for (value, want) in [
-            (1.0, "1.0"),
-            (-0.0, "-0.0"),
-            (0.1, "0.1"),
-            (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"),
-            (1.5e300, "1.5e+300"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (-2.5e-7, "-2.5e-07"),
-            (5e-324, "5e-324"),
-            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
-            (f64::NAN, "nan"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
-            assert_eq!(float_repr(value), want);
-        }
     }
 
     #[test]

@@ -5,17 +5,15 @@
 //! filter can reach), and `d.items` is the method of `dict` even if the dictionary has a key `items`
 //! (JSON schemas do), while `d['items']` is the entry.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{DynObject, Enumerator, Object, ObjectExt, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr};
 use minijinja::{Error, State, Value};
 
 use super::methods::{DICT_METHODS, call_method};
-use super::pyrepr::{float_repr, write_repr};
-use super::text::Text;
+use super::pyrepr::render_repr;
 
 /// Entries up to which a linear search beats a hash table.
 const LINEAR: usize = 12;
@@ -132,98 +130,6 @@ impl Object for PyList {
     }
 }
 
-/// A view of a `dict` (`d.items()`): it can be iterated and counted, and it is no sequence.
-#[derive(Debug)]
-pub(super) struct PyView(pub(super) Vec<Value>);
-
-impl Object for PyView {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Iterable
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        self.mapped_enumerator(|this| Box::new(this.0.iter().cloned()))
-    }
-
-    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.0.len())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        render_repr(&Value::from_dyn_object(self.clone()), f)
-    }
-}
-
-/// `repr` without a budget: values of a conversation are trees, so their text is as long as their JSON.
-fn render_repr(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut text = Text::new(None);
-    write_repr(&mut text, value, 0).map_err(|_| fmt::Error)?;
-    f.write_str(&text.buf)
-}
-
-/// A `float` that Python prints in another way than Rust; see [`PyFloat::value`].
-#[derive(Debug)]
-pub(super) struct PyFloat {
-    /// The number.
-    pub(super) value: f64,
-}
-
-impl PyFloat {
-    /// A float as a template value: minijinja's own wherever both languages print the same text.
-    pub(super) fn value(value: f64) -> Value {
-        let plain = Value::from(value);
-        if plain.to_string() == float_repr(value) { plain } else { Value::from_object(PyFloat { value }) }
-    }
-}
-
-impl Object for PyFloat {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn is_true(self: &Arc<Self>) -> bool {
-        self.value != 0.0
-    }
-
-    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
-        self.value.partial_cmp(&other.downcast_ref::<PyFloat>()?.value)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&float_repr(self.value))
-    }
-}
-
-/// An `int` beyond 128 bits: it prints and serializes, and does not calculate.
-#[derive(Debug)]
-pub(super) struct BigInt {
-    /// Decimal digits, with a minus sign if negative, without leading zeros.
-    pub(super) digits: String,
-}
-
-impl BigInt {
-    /// An integer as a template value: minijinja's own up to 128 bits.
-    pub(super) fn value(digits: &str) -> Value {
-        if let Ok(small) = digits.parse::<i64>() {
-            return Value::from(small);
-        }
-        if let Ok(large) = digits.parse::<i128>() {
-            return Value::from(large);
-        }
-        Value::from_object(BigInt { digits: digits.to_owned() })
-    }
-}
-
-impl Object for BigInt {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.digits)
-    }
-}
-
 /// A method of a value that was looked up and not called: `{% set get = d.get %}`.
 #[derive(Debug)]
 pub(super) struct BoundMethod {
@@ -267,14 +173,5 @@ mod tests {
         let value = PyDict::value([("items".to_owned(), Value::from("entry"))].into_iter());
         assert_eq!(value.get_item(&Value::from("items")).unwrap(), Value::from("entry"));
         assert!(value.get_attr("items").unwrap().downcast_object_ref::<BoundMethod>().is_some());
-    }
-
-    #[test]
-    fn numbers_beyond_the_native_range_keep_their_digits() {
-        for digits in ["18446744073709551616", "-340282366920938463463374607431768211457"] {
-            assert_eq!(BigInt::value(digits).to_string(), digits);
-        }
-        assert_eq!(PyFloat::value(1e22).to_string(), "1e+22");
-        assert_eq!(PyFloat::value(2.5).to_string(), "2.5");
     }
 }

@@ -12,8 +12,8 @@ use bpe::byte_pair_encoding::BytePairEncoding;
 
 use super::added::{AddedTokens, Segment};
 use super::byte_level::ByteLevelBpe;
+use super::loaded::{Loaded, unfit};
 use super::split::Splitter;
-use super::{Loaded, unfit};
 use crate::engine::{Engine, EngineError};
 use crate::tokenize::Tokenize;
 

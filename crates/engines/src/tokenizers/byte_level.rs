@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::{read, unfit};
+use super::loaded::{read, unfit};
 use crate::engine::EngineError;
 
 /// Pattern of the `ByteLevel` pre-tokenizer (Radford et al. 2019, GPT-2's encoder).

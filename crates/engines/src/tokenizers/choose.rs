@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{KINDS, Kind, REFERENCE, difference, file, kind, load};
+use super::loaded::file;
+use super::{KINDS, Kind, REFERENCE, difference, kind, load};
 use crate::corpus::{self, Kind as Text};
 use crate::engine::EngineError;
 use crate::tokenize::{Tokenize, Tokenizer};

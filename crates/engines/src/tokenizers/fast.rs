@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Loaded, read, unfit};
+use super::loaded::{Loaded, read, unfit};
 use crate::engine::{Engine, EngineError};
 use crate::tokenize::Tokenize;
 

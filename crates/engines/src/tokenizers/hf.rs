@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Loaded;
+use super::loaded::Loaded;
 use crate::engine::EngineError;
 use crate::tokenize::{Tokenize, Tokenizer};
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokenizers_rc::pipeline::{EncodeOptions, Encoding, Override, PipelineToken, PipelineTokenizer};
 
-use super::{Loaded, unfit};
+use super::loaded::{Loaded, unfit};
 use crate::engine::{Engine, EngineError};
 use crate::tokenize::Tokenize;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Loaded, read, unfit};
+use super::loaded::{Loaded, read, unfit};
 use crate::engine::{Engine, EngineError};
 use crate::tokenize::Tokenize;
 

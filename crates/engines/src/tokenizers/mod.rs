@@ -12,7 +12,7 @@
 mod added;
 mod backtracking;
 mod byte_level;
-mod choose;
+pub mod choose;
 #[cfg(feature = "fastokens")]
 mod fast;
 mod gate;
@@ -21,18 +21,18 @@ mod hf;
 mod hf_rc;
 #[cfg(feature = "kitoken")]
 mod kit;
-mod load_cost;
+pub mod load_cost;
+mod loaded;
 mod split;
 mod tiktoken;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub use choose::{Candidate, Chosen, choose};
 pub use gate::{Difference, difference};
-pub use load_cost::{LoadCost, load_cost};
+pub use loaded::Loaded;
 
+use self::loaded::{Load, file};
 use crate::engine::EngineError;
-use crate::tokenize::Tokenize;
 
 /// Name of the engine whose ids are the truth.
 pub const REFERENCE: &str = crate::tokenize::ENGINE;
@@ -40,14 +40,6 @@ pub const REFERENCE: &str = crate::tokenize::ENGINE;
 /// Environment variables under which every engine uses the calling thread alone.
 pub const ONE_THREAD: [(&str, &str); 3] =
     [("TOKENIZERS_PARALLELISM", "false"), ("RAYON_NUM_THREADS", "1"), ("FASTOKENS_BPE_THREADS", "1")];
-
-/// A loaded tokenizer of some engine. Its call paths share it, from any thread.
-pub trait Loaded: Send + Sync {
-    /// The call path of that name, if the engine has it.
-    fn call_path(&self, name: &str) -> Option<Box<Tokenize>>;
-}
-
-type Load = fn(&Path) -> Result<Box<dyn Loaded>, EngineError>;
 
 /// An engine and how it is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -126,24 +118,4 @@ pub fn load(engine: &str, model: &Path) -> Result<Box<dyn Loaded>, EngineError> 
         )));
     };
     load(&file(model))
-}
-
-/// The tokenizer's file in a model folder.
-fn file(model: &Path) -> PathBuf {
-    model.join("tokenizer.json")
-}
-
-/// Reads the file, or says what is wrong with it in the words of the stable engine.
-fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
-    std::fs::read(path).map_err(|error| {
-        EngineError::Failed(format!("{} cannot be read: {error}; give a model folder that holds it", path.display()))
-    })
-}
-
-/// What an engine says of a tokenizer that it does not take.
-fn unfit(engine: &str, path: &Path, reason: impl std::fmt::Display) -> EngineError {
-    EngineError::Unavailable(format!(
-        "{engine} cannot represent {}: {reason}; leave this engine out for this model",
-        path.display()
-    ))
 }

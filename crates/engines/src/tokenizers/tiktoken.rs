@@ -12,7 +12,7 @@ use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use super::added::{AddedTokens, Segment};
 use super::byte_level::{Added, ByteLevelBpe};
-use super::{Loaded, unfit};
+use super::loaded::{Loaded, unfit};
 use crate::engine::{Engine, EngineError};
 use crate::tokenize::Tokenize;
 

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::Args;
 use loadgen::arrivals::{Extent, Spacing};
-use loadgen::serving::backend::{Ask, Backend, Settings};
+use server_api::{Ask, Settings};
+
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::Session;
 use provision::cache;
 use record::results::{CellValue, Row, Status, Table};
@@ -15,7 +17,6 @@ use super::numbers::{List, list};
 use crate::load::calibration::{self, Calibrated, Calibration, SUSTAINED_NS, load_of};
 use crate::load::drive::{Bench, now};
 use crate::load::points::Point;
-use crate::load::server::{Access, Found};
 use crate::load::workload::Requests;
 use pipeline::{Exit, Failure};
 use record::format::{count, duration, significant};
@@ -124,7 +125,8 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
     let (_child, address) = Listening::start("simulated server", &program, &args).map_err(Failure::usage)?;
     let tokens = seconds * 1000 / STEP_MS;
     let settings = Settings { model: Some("mock".to_owned()), max_tokens: Some(tokens), ..Settings::default() };
-    let body = |number: usize| Backend::OpenAi.body(&Ask::Text(&format!("calibration {number}")), &settings);
+    let body =
+        |number: usize| server_api::OPENAI_COMPLETIONS.body(&Ask::Text(&format!("calibration {number}")), &settings);
     let sessions: Result<Vec<Session>, _> = (0..streams).map(|number| body(number).map(Session::single)).collect();
     let requests = Requests {
         prompt_tokens: vec![vec![0]; streams],
@@ -134,20 +136,12 @@ fn measure(streams: usize, seconds: u32, interrupt: &Interrupt) -> Result<Option
     };
     let access = Access {
         target: address.parse().map_err(Failure::bug)?,
-        backend: Backend::OpenAi,
+        backend: server_api::OPENAI_COMPLETIONS,
         key: None,
         key_var: String::new(),
         timeout_ns: u64::from(seconds + 60) * 1_000_000_000,
     };
-    let found = Found {
-        model: Some("mock".to_owned()),
-        streams: true,
-        counts_tokens: true,
-        closes: false,
-        response_ns: 0,
-        has_counters: false,
-        notes: Vec::new(),
-    };
+    let found = Found { counts_tokens: true, ..Found::default() };
     let bench = Bench {
         access: &access,
         found: &found,

@@ -5,12 +5,13 @@ mod args;
 use std::path::{Path, PathBuf};
 
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing, read_trace};
-use loadgen::serving::backend::{Backend, Settings};
+use loadgen::serving::server::Access;
 use loadgen::serving::slo::Slo;
 use loadgen::serving::target::{HttpVersion, Target};
 use provision::cache;
 use runner::interrupt::Interrupt;
 use serde_json::json;
+use server_api::{Api, Settings};
 
 pub use self::args::{LoadArgs, Members, StepList};
 use super::console;
@@ -22,7 +23,6 @@ use crate::load::memory;
 use crate::load::outcome::PointOutcome;
 use crate::load::points::{Point, points};
 use crate::load::random::RandomSpec;
-use crate::load::server::{Access, examine, model_name};
 use crate::load::table::{self, Metric};
 use crate::load::varying::Varying;
 use crate::load::workload::{self, Form, Model, Requests, Source, Wanted};
@@ -48,13 +48,14 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     let plan = Plan::of(args)?;
     let interrupt = Interrupt::install().map_err(Failure::bug)?;
     let access = access(args)?;
-    let (name, models) = model_name(&access, args.model_name.as_deref())?;
+    let models = access.models().map_err(Failure::usage)?;
+    let name = access.model_name(args.model_name.as_deref(), &models).map_err(Failure::usage)?;
     let settings = Settings { model: name, ..plan.settings.clone() };
     let cache = cache::root().map_err(Failure::usage)?;
     let model = pipeline::model::open(args.model.as_deref(), &cache, &Terminal)?;
     let prompt = ModelPrompt::load(&model, args.model.as_deref(), TIMESTAMP)?;
     let requests = requests(&plan, args.backend, &settings, &prompt)?;
-    let found = examine(&access, &settings, &models, requests.first())?;
+    let found = access.examine(&settings, &models, requests.first()).map_err(Failure::usage)?;
     // Where the server counts tokens nobody else has to: what the model took is free for the records of the run.
     let prompt = (!found.counts_tokens).then_some(prompt);
     memory::give_back();
@@ -63,7 +64,7 @@ pub fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     }
     let header = Header {
         backend: args.backend.name().to_owned(),
-        model: found.model.clone(),
+        model: settings.model.clone(),
         tokenizer: args.model.clone(),
         base_url: access.target.to_string(),
         http_version: access.target.version,
@@ -292,7 +293,7 @@ fn access(args: &LoadArgs) -> Result<Access, Failure> {
     })
 }
 
-fn requests(plan: &Plan, backend: Backend, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
+fn requests(plan: &Plan, backend: Api, settings: &Settings, prompt: &ModelPrompt) -> Result<Requests, Failure> {
     let step = Step::spinner("requests");
     let model = Model { prompt, tokenizer: prompt.tokenizer() };
     let requests = workload::make(&plan.wanted, backend, settings, &model).map_err(Failure::usage)?;

@@ -372,7 +372,9 @@ impl<'a> Field<'a> {
         };
         let samples = u32::try_from(samples(who)).unwrap_or(u32::MAX);
         match paired::of_ratios(&means, estimate::LEVEL) {
-            Ok(paired) => Some(estimate::estimate(&paired.interval, "geometric-mean-paired-log-t", means.len(), samples)),
+            Ok(paired) => {
+                Some(estimate::estimate(&paired.interval, "geometric-mean-paired-log-t", means.len(), samples))
+            }
             Err(_) => means.first().map(|mean| estimate::point_only(*mean, means.len(), samples)),
         }
     }

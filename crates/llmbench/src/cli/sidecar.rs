@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use provision::cache;
 use runner::interrupt::Interrupt;
 
@@ -29,7 +30,7 @@ pub struct SidecarArgs {
     pub upstream: String,
 
     /// How it takes token ids.
-    #[arg(long, value_name = "API", value_enum, default_value = "completions")]
+    #[arg(long, value_name = "API", default_value = "completions", value_parser = upstream_api())]
     pub upstream_api: Api,
 
     /// A folder with tokenizer.json, a Hugging Face id, or nothing for the built-in model.
@@ -56,9 +57,21 @@ pub struct SidecarArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub io_threads: Option<u32>,
 
-    /// Largest request, MiB.
+    /// Largest request, MiB; beyond it the answer is 413.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_body_mb: u32,
+
+    /// Requests that are being read or wait, MiB of all together; beyond it the answer is 503.
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_held_mb: u32,
+
+    /// Longest time for a request's body, s; beyond it the answer is 408.
+    #[arg(long, value_name = "S", default_value_t = 30.0, value_parser = seconds)]
+    pub read_timeout: f64,
+
+    /// Connections of clients; the next gets 503.
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
 
     /// Longest wait for a connection to the server, s.
     #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
@@ -71,6 +84,12 @@ pub struct SidecarArgs {
     /// How long requests under way may still take after Ctrl-C or SIGTERM, s.
     #[arg(long, value_name = "S", default_value_t = 30.0, value_parser = seconds)]
     pub drain_timeout: f64,
+}
+
+/// The names of the APIs that take ids, each with what it is.
+fn upstream_api() -> impl TypedValueParser<Value = Api> {
+    let values = Api::upstreams().map(|(_, upstream)| PossibleValue::new(upstream.name).help(upstream.about));
+    PossibleValuesParser::new(values).try_map(|name| Api::parse_upstream(&name))
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -130,6 +149,9 @@ fn settings(args: &SidecarArgs, upstream: BaseUrl) -> Settings {
         settings.io_threads = threads as usize;
     }
     settings.max_body = (args.max_body_mb as usize) << 20;
+    settings.max_held = (args.max_held_mb as usize) << 20;
+    settings.read_timeout = Duration::from_secs_f64(args.read_timeout);
+    settings.max_connections = args.max_connections as usize;
     settings.connect_timeout = Duration::from_secs_f64(args.connect_timeout);
     settings.silence_timeout = Duration::from_secs_f64(args.silence_timeout);
     settings

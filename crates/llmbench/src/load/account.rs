@@ -1,86 +1,8 @@
-//! What a server counted of a run, from its page of counters (`/metrics`) before and after: requests and tokens that were sent must be
-//! those that it counted. Where they are not, somebody else uses the server, requests were lost, or one of the two counts wrongly.
+//! What a server counted of a run beside what the client saw. Where they differ, somebody else uses the server, requests were lost, or one
+//! of the two counts wrongly.
 
-use std::time::Duration;
-
-use loadgen::serving::Run;
-use loadgen::serving::probe;
-use loadgen::serving::prometheus::Page;
+use loadgen::serving::accounts::Accounted;
 use serde::{Deserialize, Serialize};
-
-use super::server::Access;
-
-/// How long fetching a page may take, ns.
-const FETCH_NS: u64 = 5_000_000_000;
-
-/// Servers count a request a moment after its last byte: so often the page is read until it has all, and how long between.
-const LOOKS: u32 = 10;
-const BETWEEN: Duration = Duration::from_millis(100);
-
-/// Counters of one kind of server; names without `_total`.
-struct Dialect {
-    name: &'static str,
-    /// Requests that ended; None where the server does not count them.
-    requests: Option<&'static str>,
-    prompt_tokens: &'static str,
-    output_tokens: &'static str,
-    /// It counts the prompt tokens that it computed, not those that it found in its cache.
-    without_cached: bool,
-}
-
-const DIALECTS: [Dialect; 3] = [
-    Dialect {
-        name: "vllm",
-        requests: Some("vllm:request_success"),
-        prompt_tokens: "vllm:prompt_tokens",
-        output_tokens: "vllm:generation_tokens",
-        without_cached: false,
-    },
-    Dialect {
-        name: "sglang",
-        requests: Some("sglang:num_requests"),
-        prompt_tokens: "sglang:prompt_tokens",
-        output_tokens: "sglang:generation_tokens",
-        without_cached: false,
-    },
-    Dialect {
-        name: "llamacpp",
-        requests: None,
-        prompt_tokens: "llamacpp:prompt_tokens",
-        output_tokens: "llamacpp:tokens_predicted",
-        without_cached: true,
-    },
-];
-
-/// Counts of one page.
-#[derive(Clone, Copy)]
-pub struct Counts {
-    dialect: &'static Dialect,
-    /// 0 until the first request ended, where the server counts requests: counters with labels appear with their first value.
-    requests: Option<f64>,
-    prompt_tokens: f64,
-    output_tokens: f64,
-}
-
-impl Counts {
-    /// Of the server's page; None where it has none, or none with known counters.
-    pub fn fetch(access: &Access) -> Option<Self> {
-        let timeout_ns = FETCH_NS.min(access.timeout_ns);
-        let page = probe::fetch(&access.target, "/metrics", access.key.as_deref(), timeout_ns).ok()?;
-        (page.status == 200).then(|| Self::of(&Page::parse(&page.body))).flatten()
-    }
-
-    fn of(page: &Page) -> Option<Self> {
-        DIALECTS.iter().find_map(|dialect| {
-            Some(Self {
-                dialect,
-                prompt_tokens: page.sum(dialect.prompt_tokens)?,
-                output_tokens: page.sum(dialect.output_tokens).unwrap_or(0.0),
-                requests: dialect.requests.map(|name| page.sum(name).unwrap_or(0.0)),
-            })
-        })
-    }
-}
 
 /// A run by the client and by the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,148 +14,140 @@ pub struct Account {
     pub requests_completed: u64,
     /// Those that the server counted, whatever their end; None where it counts none.
     pub requests_counted: Option<u64>,
-    /// Prompt tokens of the requests that succeeded; less those from the cache where the server counts so.
+    /// Prompt tokens of the requests that succeeded, less those from the cache where the server counts so; 0 where they are not known.
     pub prompt_tokens_sent: u64,
     pub prompt_tokens_counted: u64,
+    /// How far that number may be from the true one, where the server prints few digits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt_tokens_within: u64,
     pub output_tokens_received: u64,
     pub output_tokens_counted: u64,
+    /// Sentences on what does not agree.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+impl From<Accounted> for Account {
+    fn from(Accounted { account, seen, .. }: Accounted) -> Self {
+        let whole = |counted: f64| counted.round() as u64;
+        let mut this = Self {
+            counters: account.server.prefix.to_owned(),
+            requests_sent: seen.sent,
+            requests_completed: seen.ok,
+            requests_counted: account.requests.map(whole),
+            prompt_tokens_sent: account.told(&seen).unwrap_or(0),
+            prompt_tokens_counted: account.prompt_tokens.map_or(0, whole),
+            prompt_tokens_within: account.prompt_tokens_within.ceil() as u64,
+            output_tokens_received: seen.output_tokens,
+            output_tokens_counted: account.output_tokens.map_or(0, whole),
+            notes: Vec::new(),
+        };
+        let requests = (account.requests_agree(&seen) == Some(false)).then(|| this.requests_differ());
+        let tokens = (account.prompt_tokens_agree(&seen) == Some(false)).then(|| this.prompt_tokens_differ());
+        this.notes = requests.into_iter().chain(tokens).collect();
+        this
+    }
 }
 
 impl Account {
-    /// Reads the page until it has what the run says, or for a second. None where the page is gone, or the server began anew.
-    pub fn after(run: &Run, before: Counts, access: &Access) -> Option<Self> {
-        let mut account = None;
-        for look in 0..LOOKS {
-            if look > 0 {
-                std::thread::sleep(BETWEEN);
-            }
-            let found = Self::between(run, before, Counts::fetch(access)?)?;
-            let is_whole = found.notes().is_empty();
-            account = Some(found);
-            if is_whole {
-                break;
-            }
-        }
-        account
-    }
-
-    fn between(run: &Run, before: Counts, after: Counts) -> Option<Self> {
-        let dialect = before.dialect;
-        if after.dialect.name != dialect.name {
-            return None;
-        }
-        let more = |after: f64, before: f64| (after >= before).then(|| (after - before).round() as u64);
-        let requests_counted = match (after.requests, before.requests) {
-            (Some(after), Some(before)) => Some(more(after, before)?),
-            _ => None,
-        };
-        let mut account = Self {
-            counters: dialect.name.to_owned(),
-            requests_sent: 0,
-            requests_completed: 0,
-            requests_counted,
-            prompt_tokens_sent: 0,
-            prompt_tokens_counted: more(after.prompt_tokens, before.prompt_tokens)?,
-            output_tokens_received: 0,
-            output_tokens_counted: more(after.output_tokens, before.output_tokens)?,
-        };
-        for record in &run.records {
-            account.requests_sent += u64::from(record.sent_ns > 0);
-            if record.is_ok() {
-                let cached = if dialect.without_cached { record.cached_tokens } else { 0 };
-                account.requests_completed += 1;
-                account.prompt_tokens_sent += u64::from(record.prompt_tokens.saturating_sub(cached));
-                account.output_tokens_received += u64::from(record.output_tokens);
-            }
-        }
-        Some(account)
-    }
-
-    /// Sentences on what does not agree. Of requests that failed a server may count some and some not, and their tokens too; what it cannot
-    /// do is count fewer than were answered, or more than were sent.
-    pub fn notes(&self) -> Vec<String> {
+    fn requests_differ(&self) -> String {
         let count = record::format::count;
-        let mut notes = Vec::new();
-        if let Some(counted) = self.requests_counted
-            && !(self.requests_completed..=self.requests_sent).contains(&counted)
-        {
-            let why = if counted > self.requests_sent {
-                "somebody else uses it, and the figures are of both"
-            } else {
-                "the run may have reached more than one server behind the address"
-            };
-            notes.push(format!(
-                "{} requests were sent and {} of them answered, but the server counted {}: {why}",
-                count(self.requests_sent),
-                count(self.requests_completed),
-                count(counted)
-            ));
-        }
-        let is_whole = self.requests_completed == self.requests_sent;
-        let (sent, counted) = (self.prompt_tokens_sent, self.prompt_tokens_counted);
-        if counted < sent || (is_whole && counted > sent) {
-            notes.push(format!(
-                "the prompts had {} tokens by the answers, and {} by the server's counter {}_tokens_total: cached or repeated tokens \
-                 may count differently there",
-                count(sent),
-                count(counted),
-                format_args!("{}:prompt", self.counters),
-            ));
-        }
-        notes
+        let counted = self.requests_counted.unwrap_or(0);
+        let why = if counted > self.requests_sent {
+            "somebody else uses it, and the figures are of both"
+        } else {
+            "the run may have reached more than one server behind the address"
+        };
+        format!(
+            "{} requests were sent and {} of them answered, but the server counted {}: {why}",
+            count(self.requests_sent),
+            count(self.requests_completed),
+            count(counted)
+        )
     }
+
+    fn prompt_tokens_differ(&self) -> String {
+        format!(
+            "the prompts had {} tokens by the answers, and {} by the server's counter {}:prompt_tokens_total: cached or repeated tokens \
+             may count differently there",
+            record::format::count(self.prompt_tokens_sent),
+            record::format::count(self.prompt_tokens_counted),
+            self.counters,
+        )
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use server_api::metrics::{self, Page, Seen};
 
-    fn counts(page: &str) -> Counts {
-        Counts::of(&Page::parse(page.as_bytes())).unwrap()
+    /// Of two pages of a kind of server.
+    fn account(before: &str, after: &str, seen: Seen) -> Account {
+        let page = |text: &str| Page::parse(text.as_bytes());
+        let account = metrics::Account::between(&page(before), &page(after), seen.ok).unwrap();
+        Account::from(Accounted { account, seen, hit_rate: None })
     }
 
-    fn account(sent: u64, completed: u64, counted: u64, tokens: (u64, u64)) -> Account {
-        Account {
-            counters: "vllm".to_owned(),
-            requests_sent: sent,
-            requests_completed: completed,
-            requests_counted: Some(counted),
-            prompt_tokens_sent: tokens.0,
-            prompt_tokens_counted: tokens.1,
-            output_tokens_received: 0,
-            output_tokens_counted: 0,
-        }
+    fn seen(sent: u64, ok: u64, prompt_tokens: u64) -> Seen {
+        Seen { sent, ok, prompt_tokens: Some(prompt_tokens), cached_tokens: 0, output_tokens: 5 }
+    }
+
+    fn vllm(requests: u64, prompt_tokens: u64) -> String {
+        format!(
+            "vllm:request_success_total{{finished_reason=\"stop\"}} 3\n\
+             vllm:request_success_total{{finished_reason=\"length\"}} {}\nvllm:prompt_tokens_total{{engine=\"0\"}} {prompt_tokens}.0\n\
+             vllm:generation_tokens_total 5\n",
+            requests - 3
+        )
     }
 
     #[test]
     fn counters_of_three_servers() {
-        let vllm = counts(
-            "vllm:request_success_total{finished_reason=\"stop\"} 3\nvllm:request_success_total{finished_reason=\"length\"} 4\n\
-             vllm:prompt_tokens_total{engine=\"0\"} 10.0\nvllm:generation_tokens_total 5\n",
-        );
-        assert_eq!(
-            (vllm.dialect.name, vllm.requests, vllm.prompt_tokens, vllm.output_tokens),
-            ("vllm", Some(7.0), 10.0, 5.0)
-        );
-        let llama = counts("llamacpp:prompt_tokens_total 9\nllamacpp:tokens_predicted_total 4\n");
-        assert_eq!((llama.dialect.name, llama.requests, llama.output_tokens), ("llamacpp", None, 4.0));
         // Before the first request vLLM has no line of a labelled counter.
-        assert_eq!(counts("vllm:prompt_tokens_total 0\n").requests, Some(0.0));
-        assert_eq!(counts("sglang:prompt_tokens_total{} 2\nsglang:num_requests_total 1\n").requests, Some(1.0));
-        assert!(Counts::of(&Page::parse(b"process_cpu_seconds_total 1\n")).is_none());
+        let none = "vllm:prompt_tokens_total 0\n";
+        let first = account(none, &vllm(7, 10), seen(7, 7, 10));
+        assert_eq!(
+            (first.counters.as_str(), first.requests_counted, first.prompt_tokens_counted, first.output_tokens_counted),
+            ("vllm", Some(7), 10, 5)
+        );
+        assert_eq!(account(none, none, seen(1, 1, 0)).requests_counted, Some(0));
+        let page = "llamacpp:prompt_tokens_total 9\nllamacpp:tokens_predicted_total 4\n";
+        let llama = account("", page, seen(1, 1, 9));
+        assert_eq!(
+            (llama.counters.as_str(), llama.requests_counted, llama.output_tokens_counted),
+            ("llamacpp", None, 4)
+        );
+        let page = "sglang:prompt_tokens_total{} 2\nsglang:num_requests_total 1\n";
+        assert_eq!(account("", page, seen(1, 1, 2)).requests_counted, Some(1));
+    }
+
+    /// A server of six digits is not blamed for those that it does not print.
+    #[test]
+    fn few_digits_are_no_difference() {
+        let of = |sent| account("", "llamacpp:prompt_tokens_total 2.33841e+07\n", seen(10, 10, sent));
+        let rounded = of(23_384_150);
+        assert!(rounded.notes.is_empty() && rounded.prompt_tokens_within == 100, "{rounded:?}");
+        assert_eq!(of(23_384_250).notes.len(), 1);
     }
 
     #[test]
     fn what_agrees_needs_no_word() {
-        assert!(account(10, 10, 10, (70, 70)).notes().is_empty());
+        let notes = |counted, tokens, seen| account("", &vllm(counted, tokens), seen).notes;
+        assert!(notes(10, 70, seen(10, 10, 70)).is_empty());
         // Of two that failed the server counted one, with its tokens.
-        assert!(account(10, 8, 9, (70, 80)).notes().is_empty());
-        let other = account(10, 10, 12, (70, 90)).notes();
+        assert!(notes(9, 80, seen(10, 8, 70)).is_empty());
+        let other = notes(12, 90, seen(10, 10, 70));
         assert!(
             other[0].contains("counted 12: somebody else") && other[1].contains("70 tokens") && other.len() == 2,
             "{other:?}"
         );
-        let lost = account(10, 10, 9, (70, 63)).notes();
+        let lost = notes(9, 63, seen(10, 10, 70));
         assert!(
             lost[0].contains("counted 9") && lost[0].contains("more than one server") && lost.len() == 2,
             "{lost:?}"

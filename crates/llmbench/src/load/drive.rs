@@ -9,23 +9,24 @@ use indicatif::{ProgressBar, ProgressStyle};
 use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::driver::{Control, DriverError, Options};
 use loadgen::limits;
+use loadgen::serving::accounts;
 use loadgen::serving::figures::{Distribution, Figures};
-use loadgen::serving::json::Raw;
 use loadgen::serving::record::{Counted, Record};
+use loadgen::serving::samples_file::{self, SamplesFile};
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::slo::Slo;
-use loadgen::serving::spool::{self, Spool};
 use loadgen::serving::target::HttpVersion;
 use loadgen::serving::verdict;
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
 use runner::interrupt::Interrupt;
+use server_api::json::Raw;
 
-use super::account::{Account, Counts};
+use super::account::Account;
 use super::calibration::Calibration;
 use super::outcome::{Connections, RunOutcome, TruthFigures, errors};
 use super::points::Point;
-use super::server::{Access, Found};
 use super::workload::Requests;
 use crate::Failure;
 use crate::terminal::is_interactive;
@@ -82,7 +83,7 @@ impl Bench<'_> {
         if self.access.target.version == HttpVersion::Http1 {
             limits::make_room(point.connections()).map_err(Failure::usage)?;
         }
-        let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
+        let mut protocol = Protocol::post(&self.access.target, self.access.backend, self.access.key.as_deref());
         protocol.single_use = self.found.closes;
         protocol.keep_text = !self.found.counts_tokens || self.samples.is_some();
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
@@ -96,7 +97,7 @@ impl Bench<'_> {
         };
         let options = Options { connections, timeout_ns: self.access.timeout_ns, linger_ns: 0, offset };
         let scratch;
-        let spool = match (&self.samples, self.found.counts_tokens) {
+        let samples_file = match (&self.samples, self.found.counts_tokens) {
             (Some(path), _) => Some(path.clone()),
             (None, true) => None,
             (None, false) => {
@@ -104,18 +105,19 @@ impl Bench<'_> {
                 Some(scratch.path().join("samples"))
             }
         };
-        let spool = spool.map(|path| Spool::create(&path)).transpose().map_err(|error| {
+        let samples_file = samples_file.map(|path| SamplesFile::create(&path)).transpose().map_err(|error| {
             Failure::usage(format!("the file of samples cannot be made: {error}; name another --result-dir"))
         })?;
         let expected = schedule.as_ref().map(Schedule::len).or(self.extent.count);
         let started = now();
         let what = if number > 1 { format!("{point}, run {number}") } else { point.to_string() };
-        let before = self.found.has_counters.then(|| Counts::fetch(self.access)).flatten();
+        let (target, key) = (&self.access.target, self.access.key.as_deref());
+        let before = accounts::page(target, key);
         let mut run = self.watched(what, expected, |control| {
-            run(transport, &self.requests.sessions, load, &options, control, spool)
+            run(transport, &self.requests.sessions, load, &options, control, samples_file)
         })?;
         self.count_tokens(&mut run, offset)?;
-        let account = before.and_then(|before| Account::after(&run, before, self.access));
+        let account = before.and_then(|before| accounts::after(&before, &run.records, target, key)).map(Account::from);
         let outcome = self.outcome(&run, number, started, account);
         Ok(Measured { run, outcome })
     }
@@ -129,7 +131,7 @@ impl Bench<'_> {
         if count == 0 {
             return Ok(0);
         }
-        let mut protocol = Protocol::post(&self.access.target, self.access.backend.path(), self.access.key.as_deref());
+        let mut protocol = Protocol::post(&self.access.target, self.access.backend, self.access.key.as_deref());
         protocol.single_use = self.found.closes;
         let transport = Sockets::to_server(&self.access.target, protocol, CONNECT_NS).map_err(Failure::usage)?;
         let concurrency = point.connections().min(count);
@@ -204,7 +206,7 @@ impl Bench<'_> {
             return Ok(());
         }
         let mut counter = Counter { tokenizer, ids: Vec::new(), texts: Vec::new(), counts: Vec::new(), failure: None };
-        let read = spool::read(samples, |entry| {
+        let read = samples_file::read(samples, |entry| {
             let id = entry.request as usize;
             if open.get(id) == Some(&true) {
                 counter.push(id, Raw(&entry.text).decode());
@@ -238,7 +240,7 @@ impl Bench<'_> {
         if figures.counted == Counted::Chunks && figures.completed > 0 {
             notes.push("output tokens are chunks: the server does not count, and no tokenizer did".to_owned());
         }
-        notes.extend(account.iter().flat_map(Account::notes));
+        notes.extend(account.iter().flat_map(|account| account.notes.iter().cloned()));
         RunOutcome {
             run: number,
             started,

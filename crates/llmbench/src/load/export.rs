@@ -8,11 +8,11 @@ use std::path::Path;
 
 use loadgen::outcome::Outcome;
 use loadgen::serving::Run;
-use loadgen::serving::json::Raw;
 use loadgen::serving::record::From;
-use loadgen::serving::spool;
+use loadgen::serving::samples_file;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value, json};
+use server_api::json::Raw;
 
 use super::outcome::RunOutcome;
 use super::points::Point;
@@ -112,7 +112,7 @@ pub fn run(header: &Header, point: Point, outcome: &RunOutcome) -> Value {
 pub fn add_details(out: &mut Value, run: &Run, samples: &Path) -> std::io::Result<()> {
     let count = run.records.len();
     let (mut itls, mut texts) = (vec![Value::Array(Vec::new()); count], vec![String::new(); count]);
-    spool::read(samples, |entry| {
+    samples_file::read(samples, |entry| {
         let index = entry.request as usize;
         if index < count {
             itls[index] = entry.gaps_ns.iter().map(|gap| json!(*gap as f64 / 1e9)).collect();

@@ -1,4 +1,4 @@
-//! The plain load test: what is asked of which server ([`workload`], [`server`]), the points of load ([`points`]), the measurement
+//! The plain load test: what is asked ([`workload`]), the points of load ([`points`]), the measurement
 //! ([`drive`]) and what is left of it ([`outcome`], [`table`], [`export`]).
 
 pub mod account;
@@ -9,7 +9,6 @@ pub mod memory;
 pub mod outcome;
 pub mod points;
 pub mod random;
-pub mod server;
 pub mod table;
 pub mod varying;
 pub mod workload;

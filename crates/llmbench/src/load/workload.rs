@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engines::Tokenizer;
-use loadgen::serving::backend::{Ask, Backend, Settings};
 use loadgen::serving::session::{Session, Turn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use server_api::{Api, Ask, Settings};
 use workload::{Prompt, WorkloadSpec};
 
 use super::random::{RandomPrompts, RandomSpec};
@@ -73,7 +73,7 @@ pub struct Model<'a> {
 ///
 /// # Errors
 /// A sentence: of the workload, the template, the tokenizer or the backend.
-pub fn make(wanted: &Wanted, backend: Backend, settings: &Settings, model: &Model<'_>) -> Result<Requests, String> {
+pub fn make(wanted: &Wanted, backend: Api, settings: &Settings, model: &Model<'_>) -> Result<Requests, String> {
     let maker = Maker { wanted, backend, settings, model };
     match &wanted.source {
         Source::Random(spec) => maker.random(*spec),
@@ -84,7 +84,7 @@ pub fn make(wanted: &Wanted, backend: Backend, settings: &Settings, model: &Mode
 
 struct Maker<'a> {
     wanted: &'a Wanted,
-    backend: Backend,
+    backend: Api,
     settings: &'a Settings,
     model: &'a Model<'a>,
 }
@@ -283,7 +283,7 @@ mod tests {
         Wanted { source, form, by_turns: false, think_ns: 5, pool: 6, seed: 1 }
     }
 
-    fn made(wanted: &Wanted, backend: Backend) -> Requests {
+    fn made(wanted: &Wanted, backend: Api) -> Requests {
         let tokenizer = tokenizer();
         let model = Model { prompt: &Plain, tokenizer: &tokenizer };
         make(wanted, backend, &Settings::default(), &model).unwrap()
@@ -296,14 +296,14 @@ mod tests {
     #[test]
     fn random_prompts_share_prefixes_and_have_their_lengths() {
         let spec = RandomSpec { input: 20, output: 7, range_ratio: 0.0, prefix: 10, prefixes: 2 };
-        let requests = made(&wanted(Source::Random(spec), Form::Ids), Backend::OpenAi);
+        let requests = made(&wanted(Source::Random(spec), Form::Ids), server_api::OPENAI_COMPLETIONS);
         let ids = |session| body(&requests, session, 0)["prompt"].as_array().unwrap().clone();
         assert_eq!((ids(0).len(), &body(&requests, 0, 0)["max_tokens"]), (30, &json!(7)));
         assert_eq!((&ids(0)[..10], &ids(1)[..10]), (&ids(2)[..10], &ids(3)[..10]));
         assert!(ids(0)[..10] != ids(1)[..10] && ids(0)[10..] != ids(2)[10..]);
-        assert_eq!(requests, made(&wanted(Source::Random(spec), Form::Ids), Backend::OpenAi));
+        assert_eq!(requests, made(&wanted(Source::Random(spec), Form::Ids), server_api::OPENAI_COMPLETIONS));
         let ranged = RandomSpec { range_ratio: 0.5, ..spec };
-        let requests = made(&wanted(Source::Random(ranged), Form::Ids), Backend::OpenAi);
+        let requests = made(&wanted(Source::Random(ranged), Form::Ids), server_api::OPENAI_COMPLETIONS);
         let lengths: Vec<u32> = requests.prompt_tokens.iter().map(|turns| turns[0]).collect();
         assert!(
             lengths.iter().all(|length| (20..=40).contains(length))
@@ -321,11 +321,11 @@ mod tests {
         ]}]);
         std::fs::write(&path, chat.to_string()).unwrap();
         let whole = wanted(Source::File(path.clone()), Form::Messages);
-        let requests = made(&whole, Backend::OpenAiChat);
+        let requests = made(&whole, server_api::OPENAI_CHAT);
         assert_eq!((requests.sessions.len(), requests.most_turns()), (1, 1));
         assert_eq!(body(&requests, 0, 0)["messages"].as_array().unwrap().len(), 3);
         assert!(requests.notes[0].contains("they repeat"), "{:?}", requests.notes);
-        let turns = made(&Wanted { by_turns: true, form: Form::Text, ..whole }, Backend::OpenAi);
+        let turns = made(&Wanted { by_turns: true, form: Form::Text, ..whole }, server_api::OPENAI_COMPLETIONS);
         let prompts: Vec<Value> = (0..2).map(|turn| body(&turns, 0, turn)["prompt"].clone()).collect();
         assert_eq!(prompts, [json!("<one>"), json!("<one><two><three>")]);
         assert_eq!((turns.prompt_tokens[0].as_slice(), turns.sessions[0].turns[1].think_ns), (&[5, 17][..], 5));
@@ -337,7 +337,7 @@ mod tests {
         let model = Model { prompt: &Plain, tokenizer: &tokenizer };
         let spec = RandomSpec { input: 5, output: 1, range_ratio: 0.0, prefix: 0, prefixes: 0 };
         let wanted = wanted(Source::Random(spec), Form::Ids);
-        let error = make(&wanted, Backend::OpenAiChat, &Settings::default(), &model).unwrap_err();
+        let error = make(&wanted, server_api::OPENAI_CHAT, &Settings::default(), &model).unwrap_err();
         assert!(error.contains("openai-chat takes no token ids"), "{error}");
     }
 }

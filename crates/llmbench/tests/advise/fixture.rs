@@ -6,7 +6,7 @@ use std::path::Path;
 
 use record::folder::RunFolder;
 use record::measurements::Measurements;
-use record::plan::{Cell, Drive, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
+use record::plan::{Cell, ModelIdentity, Op, Plan, Runs, SubjectSpec, Timing};
 use record::protocol::{Ready, Sample};
 use record::results::{Record, RunInfo};
 use record::samples::Event;
@@ -155,6 +155,7 @@ fn stage(subject: &str, op: &str, engine: &str, call_path: &str, tokens: u32, tu
         check: None,
         twin_of: None,
         target_ns: 8_000_000,
+        engines: Vec::new(),
         beside: String::new(),
     }
 }
@@ -167,8 +168,8 @@ fn served(strategy: &str, load: &str) -> Cell {
     cell.experiment = "strategies".into();
     cell.strategy = strategy.into();
     cell.axes.extend([("strategy".to_owned(), json!(strategy)), ("load".to_owned(), json!(load))]);
-    let drive = if load == "capacity" { Drive::Capacity } else { Drive::Share { share: 0.7, of: "c".into() } };
-    cell.timing = Timing::Load { drive, span_ns: 1_000_000_000 };
+    cell.timing =
+        Timing::Stretch { order: json!({"kind": load}), span_ns: 1_000_000_000, calibrated: false, needs: Vec::new() };
     cell
 }
 
@@ -199,7 +200,7 @@ fn info(folder: &RunFolder, cells: Vec<Cell>) -> RunInfo {
     let ready =
         |interpreter: &str, gil: &str| Ready { interpreter: interpreter.into(), gil: gil.into(), ..Ready::default() };
     RunInfo {
-        schema: 1,
+        schema: record::SCHEMA,
         run_id: folder.run_id(),
         llmbench: "0.1.0".into(),
         binary_sha256: "ab12".repeat(16),
@@ -208,7 +209,7 @@ fn info(folder: &RunFolder, cells: Vec<Cell>) -> RunInfo {
         options: serde_json::Value::Null,
         plan_sha256: "1f0c9a7e".repeat(8),
         plan: Plan {
-            schema: 1,
+            schema: record::SCHEMA,
             suite: "preprocessing".into(),
             profile: "quick".into(),
             seed: 1,

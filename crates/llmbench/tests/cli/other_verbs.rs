@@ -22,7 +22,7 @@ fn a_report_needs_a_run_folder_of_this_schema() {
     insta::assert_snapshot!(shell.session(&["report", "holiday"]));
     shell.file("holiday/run.json", "{\"schema\": 999}");
     insta::assert_snapshot!(shell.session(&["report", "holiday"]));
-    shell.file("holiday/run.json", "{\"schema\": 2, \"llmbench\": \"0.7.1\"}");
+    shell.file("holiday/run.json", "{\"schema\": 3, \"llmbench\": \"0.7.1\"}");
     insta::assert_snapshot!("report_newer_schema", shell.session(&["report", "holiday"]));
     insta::assert_snapshot!("resume_newer_schema", shell.session(&["run", "preprocessing", "--resume", "holiday"]));
     shell.file("holiday/run.json", "{\"holiday\": true}");

@@ -20,7 +20,13 @@ pub const HOSTILE: &str = "template error: <script>alert(\"x\")</script> & `code
 pub fn results() -> Results {
     let experiments =
         vec![experiments::anatomy(), experiments::history_tax(), experiments::gpu_wait(), experiments::gil_scaling()];
-    Results { schema: 1, run_id: RUN_ID.into(), suite: "preprocessing".into(), records: records(), experiments }
+    Results {
+        schema: record::SCHEMA,
+        run_id: RUN_ID.into(),
+        suite: "preprocessing".into(),
+        records: records(),
+        experiments,
+    }
 }
 
 pub fn estimate(point: f64, relative: f64) -> Estimate {
@@ -37,7 +43,7 @@ pub fn estimate(point: f64, relative: f64) -> Estimate {
 
 pub fn record(experiment_id: u32, experiment: &str, cell: &str, estimate: Option<Estimate>) -> Record {
     Record {
-        schema: 1,
+        schema: record::SCHEMA,
         run_id: RUN_ID.into(),
         suite: "preprocessing".into(),
         experiment_id,
@@ -84,8 +90,8 @@ fn records() -> Vec<Record> {
         },
         Record {
             metric: "noise_floor".into(),
-            unit: "ratio".into(),
-            estimate: Some(estimate(1.0234, 0.001)),
+            unit: "1".into(),
+            estimate: Some(estimate(0.0234, 0.001)),
             ..record(1, "anatomy", "anatomy/python/tokenize/twin/tokens=1000", None)
         },
         failed(
@@ -138,7 +144,7 @@ pub fn run_info() -> RunInfo {
         unavailable,
     };
     RunInfo {
-        schema: 1,
+        schema: record::SCHEMA,
         run_id: RUN_ID.into(),
         llmbench: "0.1.0".into(),
         binary_sha256: "ab12".repeat(16),
@@ -147,7 +153,7 @@ pub fn run_info() -> RunInfo {
         options: serde_json::Value::Null,
         plan_sha256: "1f0c9a7e".repeat(8),
         plan: Plan {
-            schema: 1,
+            schema: record::SCHEMA,
             suite: "preprocessing".into(),
             profile: "quick".into(),
             seed: 7,

@@ -86,6 +86,16 @@ impl Client {
         self.0.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
+    /// Sends bytes as they are.
+    pub fn raw(&mut self, bytes: &str) {
+        self.0.get_mut().write_all(bytes.as_bytes()).unwrap();
+    }
+
+    /// Whether the sidecar has ended the connection: nothing more comes.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
+    }
+
     pub fn head(&mut self) -> Head {
         let line = self.line();
         let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {line:?}")).parse().unwrap();

@@ -1,7 +1,8 @@
 //! Looks at a server before load is put on it: does it answer, which models has it, does it keep connections.
 
-use super::backend::Backend;
-use super::json::{Cursor, Raw};
+use server_api::Api;
+use server_api::json::{Cursor, Raw};
+
 use super::reply::Reply;
 use super::target::Target;
 use crate::clock::now_ns;
@@ -27,12 +28,12 @@ pub fn fetch(target: &Target, call: &str, key: Option<&str>, timeout_ns: u64) ->
     page(&mut transport, b"", timeout_ns)
 }
 
-/// Posts JSON to `call` of the target and takes the answer whole, whatever its status.
+/// Posts JSON to the target and takes the answer whole, whatever its status.
 ///
 /// # Errors
 /// [`ProbeError`].
-pub fn post(target: &Target, call: &str, key: Option<&str>, body: &[u8], timeout_ns: u64) -> Result<Page, ProbeError> {
-    let mut transport = Sockets::to_server(target, Protocol::post(target, call, key).whole(), timeout_ns)?;
+pub fn post(target: &Target, api: Api, key: Option<&str>, body: &[u8], timeout_ns: u64) -> Result<Page, ProbeError> {
+    let mut transport = Sockets::to_server(target, Protocol::post(target, api, key).whole(), timeout_ns)?;
     page(&mut transport, body, timeout_ns)
 }
 
@@ -89,14 +90,8 @@ pub struct Probe {
 ///
 /// # Errors
 /// [`ProbeError::Open`] if the server cannot be reached; the failure of the request otherwise.
-pub fn probe(
-    target: &Target,
-    backend: Backend,
-    key: Option<&str>,
-    body: &[u8],
-    timeout_ns: u64,
-) -> Result<Probe, ProbeError> {
-    let protocol = Protocol::post(target, backend.path(), key);
+pub fn probe(target: &Target, api: Api, key: Option<&str>, body: &[u8], timeout_ns: u64) -> Result<Probe, ProbeError> {
+    let protocol = Protocol::post(target, api, key);
     let mut transport = Sockets::to_server(target, protocol, timeout_ns.min(10_000_000_000))?;
     transport.open(1)?;
     let began = now_ns();

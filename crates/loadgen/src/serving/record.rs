@@ -1,8 +1,9 @@
 //! One request on a server of models.
 
 use serde::{Deserialize, Serialize};
+use server_api::Finish;
 
-use super::reply::{Finish, Reply};
+use super::reply::Reply;
 use crate::outcome::Outcome;
 
 /// Where the number of output tokens of a request comes from.

@@ -1,6 +1,8 @@
 //! What came of one request, as far as it came: stamps of its chunks, token counts, how it ended.
 
-use super::chunk::{Chunk, Usage};
+use server_api::json::Raw;
+use server_api::{Api, Chunk, Finish, Usage};
+
 use super::sse::{Event, EventStream, TooLong};
 use super::varint;
 use crate::outcome::ErrorClass;
@@ -8,35 +10,6 @@ use crate::transport::Failure;
 
 /// How much of an error's body goes into the message, bytes.
 const QUOTED: usize = 300;
-
-/// Why the server says that it stopped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finish {
-    /// It did not say.
-    #[default]
-    Unknown,
-    Stop,
-    Length,
-    ToolCalls,
-    ContentFilter,
-    /// The server gave the request up.
-    Abort,
-    Other,
-}
-
-impl Finish {
-    fn of(reason: &[u8]) -> Self {
-        match reason {
-            b"stop" | b"eos" | b"word" | b"end_turn" => Self::Stop,
-            b"length" | b"limit" => Self::Length,
-            b"tool_calls" | b"function_call" => Self::ToolCalls,
-            b"content_filter" => Self::ContentFilter,
-            b"abort" | b"cancelled" | b"error" => Self::Abort,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// The answer to one request. Times are CLOCK_MONOTONIC, ns, of the read that brought the bytes; 0 is a stamp that never came
 /// to be. Lists are [`varint`] lists, so that a reply of 1,000 chunks takes some 4 kB.
@@ -63,9 +36,9 @@ pub struct Reply {
     pub text: Vec<u8>,
     pub usage: Usage,
     pub finish: Finish,
-    /// `[DONE]` was seen.
+    /// The stream said that it is complete, by a word of its own: `[DONE]`, `message_stop`.
     pub done: bool,
-    /// Events that are neither JSON nor `[DONE]`.
+    /// Events that are none of the API.
     pub malformed: u32,
     /// The HTTP status.
     pub status: u16,
@@ -73,56 +46,70 @@ pub struct Reply {
     pub streamed: bool,
     /// The message of an error inside a stream.
     pub error: Option<String>,
-    /// Length of SGLang's cumulative text so far, bytes.
+    /// Length of the text so far, of servers that repeat it, bytes.
     pub(super) cumulative: usize,
 }
 
 impl Reply {
     /// Takes an event that came at `at_ns`. `keep_text`: for counting tokens afterwards.
-    pub fn take_event(&mut self, event: Event<'_>, at_ns: u64, keep_text: bool) {
+    pub fn take_event(&mut self, api: Api, event: Event<'_>, at_ns: u64, keep_text: bool) {
         let data = event.data.trim_ascii();
-        if data == b"[DONE]" {
-            self.done = true;
-            return;
-        }
         if data.is_empty() {
             return;
         }
-        match Chunk::parse(data) {
-            Some(chunk) => {
-                self.take_chunk(&chunk, at_ns, keep_text);
-                if event.is_error && self.error.is_none() {
-                    self.error = Some(quote(data));
-                }
+        if self.take(api, data, at_ns, keep_text) {
+            if event.is_error && self.error.is_none() {
+                self.error = Some(quote(data));
             }
-            None if event.is_error => self.error = Some(quote(data)),
-            None => self.malformed += 1,
+        } else if event.is_error {
+            self.error = Some(quote(data));
+        } else {
+            self.malformed += 1;
         }
     }
 
     /// Takes a whole answer that is no stream. It has no first token: nothing says when that was.
-    pub fn take_body(&mut self, body: &[u8], at_ns: u64, keep_text: bool) {
-        match Chunk::parse(body.trim_ascii()) {
-            Some(chunk) => {
-                self.take_chunk(&chunk, at_ns, keep_text);
-                (self.first_token_ns, self.first_output_ns) = (0, 0);
-            }
-            None => self.malformed += 1,
+    pub fn take_body(&mut self, api: Api, body: &[u8], at_ns: u64, keep_text: bool) {
+        if self.take(api, body.trim_ascii(), at_ns, keep_text) {
+            (self.first_token_ns, self.first_output_ns) = (0, 0);
+        } else {
+            self.malformed += 1;
         }
+    }
+
+    /// False if it is none of the API.
+    fn take(&mut self, api: Api, data: &[u8], at_ns: u64, keep_text: bool) -> bool {
+        let before = self.text.len();
+        let text = &mut self.text;
+        let chunk = api.read_each(data, &mut |piece| {
+            for part in [piece.reasoning, piece.content].into_iter().flatten().filter(|_| keep_text) {
+                text.extend_from_slice(part.0);
+            }
+        });
+        match chunk {
+            Some(chunk) => self.take_chunk(&chunk, at_ns, keep_text),
+            None => self.text.truncate(before),
+        }
+        chunk.is_some()
     }
 
     fn take_chunk(&mut self, chunk: &Chunk<'_>, at_ns: u64, keep_text: bool) {
         let before = self.usage.completion.unwrap_or(0);
         self.usage.update(chunk.usage);
-        if let Some(reason) = chunk.finish {
-            self.finish = Finish::of(reason.0);
+        self.done |= chunk.done;
+        let piece = &chunk.piece;
+        if let Some(ended) = piece.ended {
+            self.finish = ended.finish;
         }
-        if let Some(message) = chunk.error {
-            self.error = Some(if message.is_empty() { "without a message".to_owned() } else { message.decode() });
+        if let Some(Raw(message)) = chunk.fault.map(|fault| fault.message) {
+            let aborted = self.finish == Finish::Abort && message.is_empty();
+            let said = if message.is_empty() { "without a message".to_owned() } else { Raw(message).decode() };
+            // That it was given up says more than that nothing was said.
+            self.error = if aborted { None } else { Some(said) };
         }
-        let mut has_content = chunk.has_content();
-        let mut is_output = chunk.content.is_some() || chunk.tool_call;
-        if let Some(text) = chunk.cumulative {
+        let mut has_content = piece.has_content();
+        let mut is_output = piece.content.is_some() || piece.tool_call;
+        if let Some(text) = piece.cumulative {
             // New is what lies beyond the text so far, or tokens whose text is not whole yet.
             let is_new = text.0.len() > self.cumulative || self.usage.completion.unwrap_or(0) > before;
             if keep_text {
@@ -133,11 +120,6 @@ impl Reply {
         }
         if !has_content {
             return;
-        }
-        if keep_text {
-            for text in [chunk.reasoning, chunk.content].into_iter().flatten() {
-                self.text.extend_from_slice(text.0);
-            }
         }
         if self.chunks == 0 {
             self.first_token_ns = at_ns;
@@ -156,7 +138,7 @@ impl Reply {
         }
     }
 
-    /// The stream says that it is complete: `[DONE]`, or a reason to finish.
+    /// The stream says that it is complete: by a word of its own, or a reason to finish.
     pub fn says_end(&self) -> bool {
         self.done || self.finish != Finish::Unknown
     }
@@ -193,8 +175,9 @@ impl Reply {
 }
 
 /// The failure of an HTTP status other than 2xx; `body` as far as it came.
-pub fn refusal(status: u16, location: Option<&str>, retry_after: Option<&str>, body: &[u8]) -> Failure {
-    let said = Chunk::parse(body.trim_ascii()).and_then(|chunk| chunk.error).map(|message| message.decode());
+pub fn refusal(api: Api, status: u16, location: Option<&str>, retry_after: Option<&str>, body: &[u8]) -> Failure {
+    let fault = api.read(body.trim_ascii()).and_then(|chunk| chunk.fault);
+    let said = fault.map(|fault| fault.message.decode());
     let said = said.filter(|message| !message.is_empty()).unwrap_or_else(|| quote(body));
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let retry = retry_after.map(|after| format!(" (Retry-After: {after})")).unwrap_or_default();
@@ -221,13 +204,24 @@ fn quote(bytes: &[u8]) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads bodies of answers: events, or one JSON text.
-#[derive(Debug, Default)]
+/// Reads bodies of streams: events of an API.
+#[derive(Debug)]
 pub struct Reader {
+    api: Api,
     events: EventStream,
 }
 
 impl Reader {
+    /// Of streams of this API.
+    pub fn new(api: Api) -> Self {
+        Self { api, events: EventStream::default() }
+    }
+
+    /// What is read.
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
     /// Before the next answer.
     pub fn reset(&mut self) {
         self.events.reset();
@@ -238,21 +232,28 @@ impl Reader {
     /// # Errors
     /// [`TooLong`].
     pub fn feed(&mut self, part: &[u8], reply: &mut Reply, at_ns: u64, keep_text: bool) -> Result<(), TooLong> {
-        self.events.feed(part, &mut |event| reply.take_event(event, at_ns, keep_text))
+        let api = self.api;
+        self.events.feed(part, &mut |event| reply.take_event(api, event, at_ns, keep_text))
     }
 
     /// The body of the stream has ended.
     pub fn finish(&mut self, reply: &mut Reply, at_ns: u64, keep_text: bool) {
-        self.events.finish(&mut |event| reply.take_event(event, at_ns, keep_text));
+        let api = self.api;
+        self.events.finish(&mut |event| reply.take_event(api, event, at_ns, keep_text));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use server_api::{ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES, SGLANG};
 
     fn read(parts: &[(&str, u64)]) -> Reply {
-        let (mut reader, mut reply) = (Reader::default(), Reply { streamed: true, status: 200, ..Reply::default() });
+        read_as(OPENAI_CHAT, parts)
+    }
+
+    fn read_as(api: Api, parts: &[(&str, u64)]) -> Reply {
+        let (mut reader, mut reply) = (Reader::new(api), Reply { streamed: true, status: 200, ..Reply::default() });
         for (part, at) in parts {
             reader.feed(part.as_bytes(), &mut reply, *at, true).unwrap();
         }
@@ -295,7 +296,8 @@ mod tests {
                 "data: {{\"text\":\"{text}\",\"meta_info\":{{\"completion_tokens\":{tokens},\"finish_reason\":null}}}}\n\n"
             )
         };
-        let reply = read(&[(&part("a", 1), 1), (&part("ab", 2), 2), (&part("ab", 2), 3), (&part("ab", 3), 4)]);
+        let reply =
+            read_as(SGLANG, &[(&part("a", 1), 1), (&part("ab", 2), 2), (&part("ab", 2), 3), (&part("ab", 3), 4)]);
         assert_eq!((reply.chunks, reply.last_token_ns, reply.text.as_slice()), (3, 4, &b"ab"[..]));
     }
 
@@ -326,16 +328,16 @@ mod tests {
     #[test]
     fn whole_answers_have_no_first_token() {
         let mut reply = Reply { status: 200, ..Reply::default() };
-        reply.take_body(br#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#, 5, true);
+        reply.take_body(OPENAI_CHAT, br#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#, 5, true);
         assert_eq!((reply.first_token_ns, reply.last_token_ns, reply.judge(true)), (0, 5, Ok(())));
         let mut none = Reply::default();
-        none.take_body(b"<html>", 5, true);
+        none.take_body(OPENAI_CHAT, b"<html>", 5, true);
         assert_eq!(none.judge(true).unwrap_err().class, ErrorClass::Protocol);
     }
 
     #[test]
     fn refusals_have_their_class_and_say_what_the_server_said() {
-        let class = |status| refusal(status, None, None, b"").class;
+        let class = |status| refusal(OPENAI_CHAT, status, None, None, b"").class;
         assert_eq!(
             [301, 401, 403, 404, 429, 500, 503, 400].map(class),
             [
@@ -349,9 +351,60 @@ mod tests {
                 ErrorClass::Status
             ]
         );
-        let failure = refusal(429, None, Some("7"), br#"{"error":{"message":"slow down"}}"#);
+        let failure = refusal(OPENAI_CHAT, 429, None, Some("7"), br#"{"error":{"message":"slow down"}}"#);
         assert_eq!(failure.message, "HTTP status 429 (Retry-After: 7): slow down");
-        assert!(refusal(302, Some("http://elsewhere/"), None, b"").message.contains("redirects to http://elsewhere/"));
-        assert_eq!(refusal(502, None, None, b"<h1>\n bad</h1>").message, "HTTP status 502: <h1> bad</h1>");
+        assert!(
+            refusal(OPENAI_CHAT, 302, Some("http://elsewhere/"), None, b"")
+                .message
+                .contains("redirects to http://elsewhere/")
+        );
+        assert_eq!(refusal(OPENAI_CHAT, 502, None, None, b"<h1>\n bad</h1>").message, "HTTP status 502: <h1> bad</h1>");
+    }
+    /// Streams with names of events, as Anthropic and OpenAI write them: the reply is the same wherever the bytes are cut.
+    #[test]
+    fn streams_of_named_events_however_they_are_cut() {
+        let anthropic = concat!(
+            "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"cache_read_input_tokens\":4,\"output_tokens\":1}}}\r\n\r\n",
+            ": ping\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"h\u{e4}\"}}\n\n",
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"ok\"}}\n\n",
+            "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\n",
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        );
+        let responses = concat!(
+            "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"usage\":null}}\n\n",
+            "event: response.reasoning_text.delta\ndata: {\"type\":\"response.reasoning_text.delta\",\"delta\":\"h\u{e4}\"}\n\n",
+            "event: response.output_text.delta\ndata: {\"delta\":\"ok\",\"type\":\"response.output_text.delta\"}\n\n",
+            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":7,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens\":9}}}\n\n",
+        );
+        for (api, stream) in [(ANTHROPIC_MESSAGES, anthropic), (OPENAI_RESPONSES, responses)] {
+            let whole = read_as(api, &[(stream, 5)]);
+            assert_eq!((whole.chunks, whole.finish, whole.done, whole.malformed), (2, Finish::Stop, true, 0), "{api}");
+            assert_eq!((whole.usage.prompt, whole.usage.cached, whole.usage.completion), (Some(7), Some(4), Some(9)));
+            assert_eq!(whole.text, "h\u{e4}ok".as_bytes());
+            assert_eq!(whole.judge(true), Ok(()));
+            for first in 0..stream.len() {
+                let (mut reader, mut reply) =
+                    (Reader::new(api), Reply { streamed: true, status: 200, ..Reply::default() });
+                for part in [&stream.as_bytes()[..first], &stream.as_bytes()[first..]] {
+                    reader.feed(part, &mut reply, 5, true).unwrap();
+                }
+                reader.finish(&mut reply, 5, true);
+                assert_eq!(reply, whole, "{api}: cut at {first}");
+            }
+        }
+        // The end without `message_stop`, and no end at all.
+        let (without, _) = anthropic.rsplit_once("event: message_stop").unwrap();
+        assert_eq!(read_as(ANTHROPIC_MESSAGES, &[(without, 5)]).judge(true), Ok(()));
+        let (cut, _) = anthropic.rsplit_once("event: message_delta").unwrap();
+        let failure = read_as(ANTHROPIC_MESSAGES, &[(cut, 5)]).judge(true).unwrap_err();
+        assert_eq!(failure.class, ErrorClass::ShortBody);
+        let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+        let failure = read_as(ANTHROPIC_MESSAGES, &[(error, 5)]).judge(true).unwrap_err();
+        assert!(failure.class == ErrorClass::StreamError && failure.message.ends_with("Overloaded"), "{failure}");
+        let refused =
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: Field required"}}"#;
+        let failure = refusal(ANTHROPIC_MESSAGES, 400, None, None, refused.as_bytes());
+        assert_eq!(failure.message, "HTTP status 400: max_tokens: Field required");
     }
 }

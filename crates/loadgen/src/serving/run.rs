@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::histogram::Histogram;
-use super::ledger::{Ledger, Truth};
 use super::record::Record;
 use super::reply::Reply;
+use super::samples_file::SamplesFile;
 use super::session::{Load, Session};
 use super::source::{Due, Source};
-use super::spool::Spool;
+use super::tally::{Tally, Truth};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_delay_ns};
 use crate::driver::{ClientLimited, Control, DriverError, Mode, Options, Usage, on_own_thread};
 use crate::outcome::{ErrorClass, Errors, Outcome};
@@ -79,7 +79,7 @@ pub fn run<T: Transport>(
     load: Load<'_>,
     options: &Options,
     control: &Control,
-    spool: Option<Spool>,
+    samples_file: Option<SamplesFile>,
 ) -> Result<Run, DriverError> {
     check(sessions, load)?;
     on_own_thread(|| {
@@ -87,7 +87,7 @@ pub fn run<T: Transport>(
             Load::Open { schedule, .. } => schedule.len(),
             Load::Closed { extent, .. } => extent.count.unwrap_or(1 << 12),
         };
-        let mut flight = Flight::begin(transport, options, control, Ledger::new(expected, spool))?;
+        let mut flight = Flight::begin(transport, options, control, Tally::new(expected, samples_file))?;
         let mut source = Source::new(load, sessions, options.offset, flight.start_ns);
         let (mode, most) = match load {
             Load::Open { cap, .. } => (Mode::Open { cap }, cap.unwrap_or(usize::MAX)),
@@ -197,7 +197,7 @@ struct Flight<'a, T> {
     transport: T,
     options: &'a Options,
     control: &'a Control,
-    ledger: Ledger,
+    tally: Tally,
     start_ns: u64,
     in_flight: usize,
     most_in_flight: usize,
@@ -216,19 +216,14 @@ struct Flight<'a, T> {
 }
 
 impl<'a, T: Transport> Flight<'a, T> {
-    fn begin(
-        mut transport: T,
-        options: &'a Options,
-        control: &'a Control,
-        ledger: Ledger,
-    ) -> Result<Self, DriverError> {
+    fn begin(mut transport: T, options: &'a Options, control: &'a Control, tally: Tally) -> Result<Self, DriverError> {
         let opening = transport.open(options.connections)?;
         let start_ns = now_ns() + LEAD_NS;
         Ok(Self {
             transport,
             options,
             control,
-            ledger,
+            tally,
             start_ns,
             in_flight: 0,
             most_in_flight: 0,
@@ -246,7 +241,7 @@ impl<'a, T: Transport> Flight<'a, T> {
     }
 
     fn send(&mut self, due: Due, body: &[u8], released_ns: u64) {
-        let id = self.ledger.records.len();
+        let id = self.tally.records.len();
         let mut record = Record::due(due.session, due.turn, due.at_ns, released_ns);
         self.control.sent.fetch_add(1, Ordering::Relaxed);
         match self.transport.submit(id as u64, body) {
@@ -254,14 +249,14 @@ impl<'a, T: Transport> Flight<'a, T> {
                 record.began_ns = submitted.began_ns;
                 record.sent_ns = submitted.sent_ns.unwrap_or(0);
                 record.held_back = submitted.sent_ns.is_none();
-                self.ledger.records.push(record);
+                self.tally.records.push(record);
                 self.limits.push_back((submitted.began_ns.saturating_add(self.options.timeout_ns), id));
                 self.in_flight += 1;
                 self.most_in_flight = self.most_in_flight.max(self.in_flight);
             }
             Err(failure) => {
                 record.began_ns = now_ns();
-                self.ledger.records.push(record);
+                self.tally.records.push(record);
                 self.in_flight += 1;
                 self.end(id, now_ns(), Err(failure), None);
             }
@@ -271,7 +266,7 @@ impl<'a, T: Transport> Flight<'a, T> {
     /// Waits until something happens or until `until_ns`, and takes in what happened. `timed`: a request is due then.
     fn wait(&mut self, until_ns: Option<u64>, timed: bool) -> Result<(), DriverError> {
         let now = now_ns();
-        while self.limits.front().is_some_and(|&(_, id)| self.ledger.records[id].outcome != Outcome::Pending) {
+        while self.limits.front().is_some_and(|&(_, id)| self.tally.records[id].outcome != Outcome::Pending) {
             self.limits.pop_front();
         }
         let limit = self.limits.front().map_or(u64::MAX, |&(limit, _)| limit);
@@ -300,12 +295,12 @@ impl<'a, T: Transport> Flight<'a, T> {
         match event {
             Event::Connected { id, at_ns } => {
                 if let Some(id) = self.pending(id) {
-                    self.ledger.records[id].connected_ns = at_ns;
+                    self.tally.records[id].connected_ns = at_ns;
                 }
             }
             Event::Sent { id, at_ns } => {
                 if let Some(id) = self.pending(id) {
-                    self.ledger.records[id].sent_ns = at_ns;
+                    self.tally.records[id].sent_ns = at_ns;
                 }
             }
             Event::Done { id, done_ns, answer, reply, .. } => match self.pending(id) {
@@ -323,16 +318,16 @@ impl<'a, T: Transport> Flight<'a, T> {
 
     fn pending(&self, id: u64) -> Option<usize> {
         let id = usize::try_from(id).ok()?;
-        self.ledger.records.get(id).filter(|record| record.outcome == Outcome::Pending).map(|_| id)
+        self.tally.records.get(id).filter(|record| record.outcome == Outcome::Pending).map(|_| id)
     }
 
     fn end(&mut self, id: usize, at_ns: u64, result: Result<(), Failure>, reply: Option<Box<Reply>>) {
         self.in_flight -= 1;
         self.last_end_ns = self.last_end_ns.max(at_ns);
         if let Some(reply) = reply {
-            self.ledger.take(id, &reply, result.is_ok());
+            self.tally.take(id, &reply, result.is_ok());
         }
-        let record = &mut self.ledger.records[id];
+        let record = &mut self.tally.records[id];
         record.done_ns = at_ns;
         let mut lost = false;
         match &result {
@@ -348,7 +343,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             Err(failure) => {
                 record.outcome = Outcome::Failed(failure.class);
                 lost = failure.class == ErrorClass::Connect;
-                self.ledger.errors.add(failure.class, &failure.message);
+                self.tally.errors.add(failure.class, &failure.message);
                 self.control.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -361,7 +356,7 @@ impl<'a, T: Transport> Flight<'a, T> {
             && limit <= now
         {
             self.limits.pop_front();
-            if self.ledger.records[id].outcome != Outcome::Pending {
+            if self.tally.records[id].outcome != Outcome::Pending {
                 continue;
             }
             let reply = self.transport.abandon(id as u64);
@@ -385,8 +380,8 @@ impl<'a, T: Transport> Flight<'a, T> {
             real_time: crate::driver::is_real_time(),
         };
         self.wake_late_ns.sort_unstable();
-        let Ledger { records, gaps, truth, errors, malformed, spool } = self.ledger;
-        let samples = spool.map(Spool::finish).transpose().map_err(DriverError::Samples)?;
+        let Tally { records, gaps, truth, errors, malformed, samples_file } = self.tally;
+        let samples = samples_file.map(SamplesFile::finish).transpose().map_err(DriverError::Samples)?;
         Ok(Run {
             mode,
             start_ns: self.start_ns,

@@ -29,10 +29,10 @@ pub(super) struct Completion {
 impl Completion {
     pub fn new(protocol: Arc<Protocol>) -> Self {
         Self {
+            exchange: Exchange::new(protocol.api),
             protocol,
             waiting: None,
             body: None,
-            exchange: Exchange::default(),
             part: Vec::new(),
             received: 0,
             reusable: true,
@@ -156,7 +156,7 @@ mod tests {
 
     fn waiting() -> Completion {
         let target = "http://localhost:1/api".parse().unwrap();
-        let mut codec = Completion::new(Arc::new(Protocol::post(&target, "/v1/chat/completions", None)));
+        let mut codec = Completion::new(Arc::new(Protocol::post(&target, server_api::OPENAI_CHAT, None)));
         codec.begin(5, b"{}", &mut Vec::new());
         codec
     }
@@ -185,7 +185,7 @@ mod tests {
     fn the_head_has_what_servers_want_and_the_key() {
         let target = "http://localhost:80/api".parse().unwrap();
         let mut head = Vec::new();
-        Completion::new(Arc::new(Protocol::post(&target, "/v1/completions", Some("sk-1"))))
+        Completion::new(Arc::new(Protocol::post(&target, server_api::OPENAI_COMPLETIONS, Some("sk-1"))))
             .begin(1, &[0; 12], &mut head);
         let text = String::from_utf8(head).unwrap();
         assert!(text.starts_with("POST /api/v1/completions HTTP/1.1\r\nhost: localhost\r\n"), "{text}");

@@ -5,6 +5,7 @@ use super::answer::{Answer, Failure};
 use super::codec::Decoded;
 use crate::outcome::ErrorClass;
 use crate::serving::reply::{Reader, Reply, refusal};
+use server_api::Api;
 
 /// How much of a refusal's body is kept, bytes.
 pub(super) const MOST_OF_REFUSAL: usize = 64 << 10;
@@ -49,7 +50,7 @@ pub(super) struct Reading {
 }
 
 /// The answer to one request. Its memory serves for one after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Exchange {
     heading: Option<Heading>,
     reply: Box<Reply>,
@@ -59,6 +60,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Of answers of this API.
+    pub fn new(api: Api) -> Self {
+        Self { heading: None, reply: Box::default(), reader: Reader::new(api), body: Vec::new() }
+    }
+
     /// Before the next answer.
     pub fn reset(&mut self) {
         self.reader.reset();
@@ -139,12 +145,12 @@ impl Exchange {
             if whole { Ok(()) } else { Err(Failure::new(ErrorClass::ShortBody, "the answer is cut short")) }
         } else if heading.is_success() {
             if !self.reply.streamed {
-                self.reply.take_body(&self.body, at_ns, reading.keep_text);
+                self.reply.take_body(self.reader.api(), &self.body, at_ns, reading.keep_text);
             }
             self.reply.judge(whole)
         } else {
             let (location, retry_after) = (heading.location.as_deref(), heading.retry_after.as_deref());
-            Err(refusal(heading.status, location, retry_after, &self.body))
+            Err(refusal(self.reader.api(), heading.status, location, retry_after, &self.body))
         };
         let answer = verdict.map(|()| Answer { server: None, check: 0, bytes, content });
         let reply = self.take_reply();

@@ -1,5 +1,7 @@
 //! What is asked of a server of models, and how.
 
+use server_api::{Api, Headers, OPENAI_CHAT};
+
 use super::exchange::Reading;
 use super::hpack::put_field;
 use crate::serving::target::{HttpVersion, Place, Target};
@@ -11,6 +13,8 @@ const AGENT: &str = concat!("llmbench/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone)]
 pub struct Protocol {
     pub(super) version: HttpVersion,
+    /// In whose words answers are read.
+    pub(super) api: Api,
     is_post: bool,
     /// The head of each request up to the content length: text, or a block of HTTP/2.
     prefix: Vec<u8>,
@@ -23,18 +27,20 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// Posts JSON to `call` of the target, for instance `/v1/chat/completions`, with the key as a bearer token.
-    pub fn post(target: &Target, call: &str, key: Option<&str>) -> Self {
+    /// Posts JSON to the target as the API has it, with the key where it looks for one.
+    pub fn post(target: &Target, api: Api, key: Option<&str>) -> Self {
         let fields = [("content-type", "application/json"), ("accept", "text/event-stream, application/json")];
-        let prefix = prefix("POST", target, call, key, &fields);
-        Self { version: target.version, is_post: true, prefix, keep_text: false, single_use: false, raw: false }
+        let prefix = prefix("POST", target, api.path(), api.headers(key), &fields);
+        Self { version: target.version, api, is_post: true, prefix, keep_text: false, single_use: false, raw: false }
     }
 
     /// Fetches `call` of the target: the body is given back whole, the status is in
     /// [`Reply::status`](crate::serving::reply::Reply::status).
     pub fn get(target: &Target, call: &str, key: Option<&str>) -> Self {
-        let prefix = prefix("GET", target, call, key, &[("accept", "*/*")]);
-        Self { version: target.version, is_post: false, prefix, keep_text: false, single_use: true, raw: true }
+        // Lists of models and pages of counters are the same for all APIs of a server.
+        let api = OPENAI_CHAT;
+        let prefix = prefix("GET", target, call, api.headers(key), &[("accept", "*/*")]);
+        Self { version: target.version, api, is_post: false, prefix, keep_text: false, single_use: true, raw: true }
     }
 
     /// Posts, and takes the answer whole as [`Protocol::get`] does.
@@ -64,9 +70,8 @@ impl Protocol {
     }
 }
 
-fn prefix(method: &str, target: &Target, call: &str, key: Option<&str>, more: &[(&str, &str)]) -> Vec<u8> {
+fn prefix(method: &str, target: &Target, call: &str, own: Headers, more: &[(&str, &str)]) -> Vec<u8> {
     let (path, authority) = (target.path(call), target.authority());
-    let key = key.map(|key| format!("Bearer {key}"));
     if target.version == HttpVersion::Http2 {
         let scheme = if matches!(target.place, Place::Tcp { tls: true, .. }) { "https" } else { "http" };
         let mut block = Vec::new();
@@ -74,11 +79,12 @@ fn prefix(method: &str, target: &Target, call: &str, key: Option<&str>, more: &[
         for (name, value) in pseudo.iter().chain(&[("user-agent", AGENT)]).chain(more) {
             put_field(&mut block, name, value.as_bytes(), false);
         }
-        key.iter().for_each(|key| put_field(&mut block, "authorization", key.as_bytes(), true));
+        // Keys among them stay out of the tables of both ends.
+        own.iter().for_each(|(name, value)| put_field(&mut block, name, value.as_bytes(), true));
         return block;
     }
-    let key = key.map(|key| format!("authorization: {key}\r\n")).unwrap_or_default();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {AGENT}\r\n{key}");
+    let own: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {AGENT}\r\n{own}");
     more.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
     (head + "content-length: ").into_bytes()
 }

@@ -68,7 +68,7 @@ impl Model {
 
     pub fn transport(&self) -> Sockets {
         let target = self.target();
-        Sockets::to_server(&target, Protocol::post(&target, "/v1/chat/completions", None), 1_000_000_000).unwrap()
+        Sockets::to_server(&target, Protocol::post(&target, server_api::OPENAI_CHAT, None), 1_000_000_000).unwrap()
     }
 }
 

@@ -1,40 +1,16 @@
-//! The endpoints: what clients ask for, and the words in which they are answered.
+//! The endpoints: what clients ask for. The words in which they ask and are answered are those of [`server_api`].
 //!
 //! | path | as |
 //! |---|---|
-//! | `/v1/chat/completions`, `/v1/completions` | OpenAI, with the fields that vLLM adds |
-//! | `/generate` | SGLang |
-//! | `/completion` | llama.cpp |
+//! | those of each [`server_api::Api`] | the API, with the fields that vLLM adds |
 //! | `/tokenize` | vLLM and llama.cpp |
 //! | `/v1/models`, `/health`, `/metrics` | all of them |
 //! | `/llmbench/truth`, `/llmbench/truth/ID`, `/llmbench/stall/MS` | this server's own |
 
-mod body;
-mod encode;
+mod choice;
 mod prompt;
 mod route;
 
-pub use body::{Ask, BadBody};
-pub use encode::{Choice, Ending, Usage, Voice, stamp};
+pub use choice::{Choice, tokens};
+pub use prompt::ids;
 pub use route::{Route, route};
-
-/// The API of a request for tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
-    Chat,
-    Completions,
-    Sglang,
-    LlamaCpp,
-}
-
-impl Api {
-    /// The path of its endpoint.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Sglang => "/generate",
-            Self::LlamaCpp => "/completion",
-        }
-    }
-}

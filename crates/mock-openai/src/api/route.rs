@@ -1,6 +1,7 @@
 //! From a method and a path to what is wanted.
 
-use super::Api;
+use server_api::Api;
+
 use crate::http::{Method, Reply};
 
 /// What a request wants.
@@ -21,10 +22,6 @@ pub enum Route {
 /// The answer to who asks for nothing that there is.
 pub fn route(method: Method, path: &str) -> Result<Route, Reply> {
     let (wanted, route) = match path {
-        "/v1/chat/completions" => (Method::Post, Route::Generate(Api::Chat)),
-        "/v1/completions" => (Method::Post, Route::Generate(Api::Completions)),
-        "/generate" => (Method::Post, Route::Generate(Api::Sglang)),
-        "/completion" | "/completions" => (Method::Post, Route::Generate(Api::LlamaCpp)),
         "/tokenize" => (Method::Post, Route::Tokenize),
         "/v1/models" => (Method::Get, Route::Models),
         "/health" => (Method::Get, Route::Health),
@@ -33,9 +30,10 @@ pub fn route(method: Method, path: &str) -> Result<Route, Reply> {
         _ => {
             let truth = path.strip_prefix("/llmbench/truth/").map(|id| Route::Truth(Some(id.to_owned())));
             let stall = path.strip_prefix("/llmbench/stall/").and_then(|ms| ms.parse().ok()).map(Route::Stall);
-            match (truth, stall) {
-                (Some(truth), _) => (Method::Get, truth),
-                (_, Some(stall)) => (Method::Post, stall),
+            match (Api::at(path), truth, stall) {
+                (Some(api), ..) => (Method::Post, Route::Generate(api)),
+                (_, Some(truth), _) => (Method::Get, truth),
+                (.., Some(stall)) => (Method::Post, stall),
                 _ => {
                     return Err(Reply::error(
                         404,

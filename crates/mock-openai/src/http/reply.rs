@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use serde_json::json;
+use server_api::{Api, OPENAI_CHAT};
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,31 +12,32 @@ pub struct Reply {
     /// Further header fields.
     pub fields: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+    /// What an error says.
+    pub error: Option<String>,
 }
 
 impl Reply {
     /// JSON with status 200.
     pub fn json(value: &serde_json::Value) -> Self {
-        Self { status: 200, content_type: "application/json", fields: Vec::new(), body: value.to_string().into_bytes() }
+        Self::text("application/json", value.to_string())
     }
 
     pub fn text(content_type: &'static str, body: String) -> Self {
-        Self { status: 200, content_type, fields: Vec::new(), body: body.into_bytes() }
+        Self { status: 200, content_type, fields: Vec::new(), body: body.into_bytes(), error: None }
     }
 
-    /// An error in the JSON of OpenAI's API.
+    /// An error in the words of OpenAI's API.
     pub fn error(status: u16, message: &str) -> Self {
-        let kind = match status {
-            401 => "AuthenticationError",
-            404 => "NotFoundError",
-            405 => "MethodNotAllowedError",
-            429 => "RateLimitError",
-            503 => "ServiceUnavailableError",
-            400..500 => "BadRequestError",
-            _ => "InternalServerError",
-        };
-        let body = json!({"error": {"message": message, "type": kind, "param": null, "code": status}});
-        Self { status, ..Self::json(&body) }
+        let body = OPENAI_CHAT.error(status, message);
+        Self { status, error: Some(message.to_owned()), ..Self::text("application/json", body) }
+    }
+
+    /// An error in the words of this API; any other answer as it is.
+    pub fn spoken(mut self, api: Api) -> Self {
+        if let Some(message) = &self.error {
+            self.body = api.error(self.status, message).into_bytes();
+        }
+        self
     }
 
     /// Adds a header field.

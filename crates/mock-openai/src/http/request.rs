@@ -40,6 +40,8 @@ pub struct Head {
     pub reasoning: Option<String>,
     /// `authorization`.
     pub authorization: Option<String>,
+    /// `x-api-key`, as Anthropic's clients have it.
+    pub x_api_key: Option<String>,
 }
 
 /// A whole request.
@@ -92,6 +94,7 @@ impl Head {
             fault: None,
             reasoning: None,
             authorization: None,
+            x_api_key: None,
         };
         for field in request.headers.iter() {
             head.take(field.name, field.value)?;
@@ -147,6 +150,7 @@ impl Head {
             () if name.eq_ignore_ascii_case("x-llmbench-fault") => self.fault = Some(text()),
             () if name.eq_ignore_ascii_case("x-llmbench-reasoning") => self.reasoning = Some(text()),
             () if name.eq_ignore_ascii_case("authorization") => self.authorization = Some(text()),
+            () if name.eq_ignore_ascii_case("x-api-key") => self.x_api_key = Some(text()),
             () => {}
         }
         Ok(())

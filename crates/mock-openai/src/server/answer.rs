@@ -3,11 +3,12 @@
 use std::io;
 
 use netpoll::now_ns;
+use server_api::{Api, Ending, Tokens, Voice, Wanted};
 
 use super::outbox::Written;
 use super::prepare::Prepared;
 use super::scratch::{Line, Scratch, put_hex};
-use crate::api::{Ask, Choice, Usage, Voice};
+use crate::api::{Choice, tokens};
 use crate::config::Config;
 use crate::engine::Event;
 use crate::fault::Fault;
@@ -38,6 +39,8 @@ pub(super) struct Answer {
     pub end: Option<(Outcome, End)>,
     /// When the next chunk of an endless answer is due.
     pub extra_ns: Option<u64>,
+    /// In whose words.
+    pub api: Api,
     pub(super) voice: Voice,
     pub(super) choices: Vec<Choice>,
     choices_a_prompt: u32,
@@ -61,7 +64,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub fn new(request: u64, ask: &Ask, voice: Voice, fault: Option<Fault>, truth: Truth, config: &Config) -> Self {
+    pub fn new(request: u64, ask: &Wanted, voice: Voice, fault: Option<Fault>, truth: Truth, config: &Config) -> Self {
         let tokens_per_chunk = match &fault {
             Some(Fault::TokensPerChunk { tokens }) => *tokens,
             _ => config.tokens_per_chunk,
@@ -72,6 +75,7 @@ impl Answer {
             end: None,
             extra_ns: None,
             finish_apart: config.finish_apart || voice.ends_apart(),
+            api: voice.api(),
             voice,
             choices: Vec::new(),
             choices_a_prompt: ask.choices,
@@ -138,7 +142,7 @@ impl Answer {
 
     /// Whether the model ended by itself.
     pub fn stopped(&self) -> bool {
-        self.choices.iter().any(|choice| choice.ending == crate::api::Ending::Stop)
+        self.choices.iter().any(|choice| choice.ending == Ending::Stop)
     }
 
     /// The engine did something with one of the choices. Returns the tokens that it gave.
@@ -249,12 +253,17 @@ impl Answer {
             self.head(line)?;
         }
         if is_first {
-            self.voice.role(at as u32, &mut line.scratch.event);
+            self.voice.begin(&self.choices[at].view(), &mut line.scratch.event);
             if !line.scratch.event.is_empty() {
                 line.scratch.frame(self.chunked, None);
             }
         }
-        let range = self.choices[at].sent..self.choices[at].produced;
+        let choice = &self.choices[at];
+        // Reasoning and answer are events of their own in some APIs: a chunk with both is two.
+        let splits = self.voice.splits_reasoning() && choice.sent < choice.reasoning;
+        let end = if splits { choice.produced.min(choice.reasoning) } else { choice.produced };
+        let (range, rest) = (choice.sent..end, choice.produced > end);
+        let (whole_last, last) = (last, last && !rest);
         let told = self.fault == Some(Fault::UsageInChoice) && self.live == 0 && self.include_usage;
         let usage = told.then(|| self.usage());
         let ends = last && !self.finish_apart;
@@ -262,9 +271,9 @@ impl Answer {
             let bytes = *bytes;
             self.huge_event(at, range.clone(), bytes, at_ns, line)?;
         } else {
-            let choice = &self.choices[at];
+            let choice = self.choices[at].view();
             let place =
-                self.voice.content(choice, range.clone(), ends, usage.as_ref(), self.index, &mut line.scratch.event);
+                self.voice.content(&choice, range.clone(), ends, usage.as_ref(), self.index, &mut line.scratch.event);
             match self.fault {
                 Some(Fault::SplitLine { gap_ms } | Fault::SplitUtf8 { gap_ms }) => {
                     line.send(self.hold_until_ns, None)?;
@@ -282,8 +291,13 @@ impl Answer {
         }
         self.index += 1;
         self.choices[at].sent = range.end;
+        if rest {
+            return self.chunk(at, at_ns, whole_last, line);
+        }
         if last && self.finish_apart {
-            let place = self.voice.ending(&self.choices[at], self.index, &mut line.scratch.event);
+            let usage = (self.live == 0 && self.tells_usage()).then(|| self.usage());
+            let choice = self.choices[at].view();
+            let place = self.voice.ending(&choice, usage.as_ref(), self.index, &mut line.scratch.event);
             line.scratch.frame(self.chunked, Some(place));
             line.send(self.hold_until_ns, None)?;
         }
@@ -324,10 +338,7 @@ impl Answer {
                 line.send(self.hold_until_ns, None)?;
             }
             Some(Fault::ErrorEvent { .. }) => {
-                let error = b"data: {\"error\":{\"message\":\"the request's fault says so\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}\n\n";
-                line.scratch.event.extend_from_slice(error);
-                line.scratch.frame(self.chunked, None);
-                line.scratch.event.extend_from_slice(b"data: [DONE]\n\n");
+                self.voice.error_event("the request's fault says so", &mut line.scratch.event);
                 line.scratch.frame(self.chunked, None);
                 self.last_chunk(line)?;
                 self.end = Some((Outcome::Cut, self.end_of_complete()));
@@ -344,12 +355,14 @@ impl Answer {
                 choice.produced = 0;
             }
             self.head(line)?;
+            let usage = self.tells_usage().then(|| self.usage());
             for at in 0..self.choices.len() {
-                self.voice.role(at as u32, &mut line.scratch.event);
+                let choice = self.choices[at].view();
+                self.voice.begin(&choice, &mut line.scratch.event);
                 if !line.scratch.event.is_empty() {
                     line.scratch.frame(self.chunked, None);
                 }
-                let place = self.voice.ending(&self.choices[at], self.index, &mut line.scratch.event);
+                let place = self.voice.ending(&choice, usage.as_ref(), self.index, &mut line.scratch.event);
                 line.scratch.frame(self.chunked, Some(place));
             }
             line.send(self.hold_until_ns, None)?;
@@ -362,9 +375,11 @@ impl Answer {
             return Ok(());
         }
         let hides = matches!(self.fault, Some(Fault::NoUsage | Fault::UsageInChoice));
-        if self.include_usage && self.voice.has_usage_event() && !hides {
-            let place = self.voice.usage(&self.usage(), self.index, &mut line.scratch.event);
-            line.scratch.frame(self.chunked, Some(place));
+        if self.include_usage && !hides {
+            let usage = self.usage();
+            if let Some(place) = self.voice.usage(&usage, self.index, &mut line.scratch.event) {
+                line.scratch.frame(self.chunked, Some(place));
+            }
         }
         if self.fault != Some(Fault::NoDone) {
             self.voice.done(&mut line.scratch.event);
@@ -400,7 +415,8 @@ impl Answer {
         let Some(choice) = self.choices.first_mut() else { return Ok(()) };
         let range = choice.sent..choice.sent.saturating_add(1);
         choice.sent = range.end;
-        let place = self.voice.content(choice, range, false, None, self.index, &mut line.scratch.event);
+        let view = choice.view();
+        let place = self.voice.content(&view, range, false, None, self.index, &mut line.scratch.event);
         line.scratch.frame(self.chunked, Some(place));
         self.index = self.index.saturating_add(1);
         line.send(0, Some(at_ns))
@@ -417,7 +433,7 @@ impl Answer {
     ) -> io::Result<()> {
         line.send(self.hold_until_ns, None)?;
         let choice = Choice { text: Some(HUGE_MARK), ..self.choices[at].clone() };
-        let place = self.voice.content(&choice, range, false, None, self.index, &mut line.scratch.event);
+        let place = self.voice.content(&choice.view(), range, false, None, self.index, &mut line.scratch.event);
         let event = std::mem::take(&mut line.scratch.event);
         if self.chunked {
             put_hex(&mut line.scratch.out, event.len() as u64 - HUGE_MARK.len() as u64 + bytes);
@@ -428,8 +444,8 @@ impl Answer {
         Ok(())
     }
 
-    pub(super) fn usage(&self) -> Usage {
-        Usage::of(&self.choices, self.choices_a_prompt)
+    pub(super) fn usage(&self) -> Tokens {
+        tokens(&self.choices, self.choices_a_prompt)
     }
 
     pub(super) fn tells_usage(&self) -> bool {

@@ -10,14 +10,14 @@ use rustix::time::{ClockId, clock_gettime};
 use super::prepare::{Prepared, prepare};
 use super::tag::Tag;
 use super::{Shared, ToIo};
-use crate::api::Ask;
 use crate::front::Served;
 use crate::http::Reply;
+use server_api::Wanted;
 
 /// A request that waits for the front end.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub ask: Ask,
+    pub ask: Wanted,
     pub request: u64,
     pub reasoning: u32,
 }

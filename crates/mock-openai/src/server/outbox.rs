@@ -8,7 +8,7 @@ use netpoll::now_ns;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::api::stamp;
+use server_api::stamp;
 
 /// Most bytes that wait for a client that does not read.
 pub(super) const MOST_WAITING: usize = 64 << 20;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::api::{Ask, Choice, Ending};
+use server_api::{Ending, Wanted};
+
+use crate::api::{self, Choice};
 use crate::config::Config;
 use crate::engine::{Key, NewSequence};
 use crate::front::Work;
@@ -23,7 +25,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// The answer to a request that cannot be served.
 pub(super) fn prepare(
-    ask: &Ask,
+    ask: &Wanted,
     request: u64,
     reasoning: u32,
     config: &Config,
@@ -32,7 +34,7 @@ pub(super) fn prepare(
     let refuse = |message: &str| HttpReply::error(400, message);
     let mut prepared = Prepared { choices: Vec::new(), sequences: Vec::new(), work: Work::default() };
     for prompt in &ask.prompts {
-        let tokens = prompt.ids(&config.tokenizer).map_err(|message| refuse(&message))?;
+        let tokens = api::ids(prompt, &config.tokenizer).map_err(|message| refuse(&message))?;
         prepared.work.messages += prompt.messages();
         prepared.work.tokens += prompt.tokens_of_text(tokens.len());
         if tokens.is_empty() {

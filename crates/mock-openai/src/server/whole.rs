@@ -6,6 +6,7 @@ use netpoll::now_ns;
 
 use super::answer::{Answer, End, cut, fill, marked};
 use super::scratch::Line;
+use crate::api::Choice;
 use crate::fault::Fault;
 use crate::http::{Reply, write_head};
 use crate::truth::Outcome;
@@ -23,6 +24,7 @@ impl Answer {
             }
             Some(Fault::ErrorEvent { .. }) => {
                 Reply::error(500, "the request's fault says so")
+                    .spoken(self.api)
                     .write(self.announces_keep_alive(), &mut line.scratch.out);
                 self.end = Some((Outcome::Cut, self.end_of_complete()));
                 return line.send(0, None);
@@ -45,7 +47,8 @@ impl Answer {
         let usage = self.tells_usage().then(|| self.usage());
         let mut places = Vec::new();
         let mut body = std::mem::take(&mut line.scratch.event);
-        self.voice.whole(&self.choices, usage.as_ref(), &mut body, &mut places);
+        let choices: Vec<_> = self.choices.iter().map(Choice::view).collect();
+        self.voice.whole(&choices, usage.as_ref(), &mut body, &mut places);
         if matches!(self.fault, Some(Fault::Garbage { .. })) {
             body.clear();
             places.clear();
@@ -84,7 +87,7 @@ impl Answer {
         let Some(choice) = self.choices.first().map(marked) else { return };
         let (mut body, mut places) = (Vec::new(), Vec::new());
         let usage = self.tells_usage().then(|| self.usage());
-        self.voice.whole(std::slice::from_ref(&choice), usage.as_ref(), &mut body, &mut places);
+        self.voice.whole(&[choice.view()], usage.as_ref(), &mut body, &mut places);
         // The mark is two bytes long.
         self.whole_head(body.len() as u64 - 2 + bytes, line);
         fill(&body, places.first().copied().unwrap_or(body.len()), b"", bytes, at_ns, line);

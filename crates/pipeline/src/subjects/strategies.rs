@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use record::plan::SubjectSpec;
+use record::protocol::serve::{SERVER_VAR, ServerCommand};
 
 use super::{Failure, Found, planned, program, worker};
 use suites::settings::PlannedSubject;
-use workers::load::{SERVER_VAR, ServerCommand};
 
 /// Beside each worker that times calls one that starts servers of its language: this binary again.
 ///

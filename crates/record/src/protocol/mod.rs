@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Op, RateSearch, Timing};
+use crate::plan::{Op, Timing};
 
 /// Version of the protocol; `hello` and `ready` carry it and must agree.
 pub const PROTOCOL: u32 = 1;
@@ -58,9 +58,9 @@ pub enum Request {
         offset: u64,
         /// Untimed calls on warm-up requests before the first stamp, for at least this long (ns); 0: none.
         settle_ns: u64,
-        /// Of a `load` cell: how its server is driven.
+        /// Of a `stretch` cell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        load: Option<LoadOrder>,
+        stretch: Option<Stretch>,
     },
     /// The full output of one request of the pool, to locate a mismatch. Answered by `dump` or `error`.
     Dump { cell_id: String, index: u32 },
@@ -68,20 +68,15 @@ pub enum Request {
     Bye,
 }
 
-/// How a server is driven in a block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum LoadOrder {
-    /// Closed loop over concurrency 1, 2, 4, … until the rate grows no more. The sample's rate is the plateau's, its reading
-    /// `concurrency` is where that was.
-    Search { span_ns: u64 },
-    /// Closed loop at a fixed concurrency.
-    Closed { concurrency: u64, span_ns: u64 },
-    /// Open loop with Poisson arrivals; the same seed gives the same schedule, scaled by the rate.
-    Open { per_s: f64, requests: u64, seed: u64 },
-    /// Open loop at one rate after another, each for about `span_ns`, until the largest is found at which the op's demand holds. The
-    /// readings `holds_per_s` and `fails_per_s` are the two rates that it lies between; one of them is missing where only a bound was found.
-    Limit { search: RateSearch, span_ns: u64, seed: u64 },
+/// What the worker of a `stretch` cell is told beside the order in its timing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The same for all cells of a run; none in the calibration, whose block's readings are what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// What the calibration found, as readings by the id of their cell: of the cell itself and of those that it needs, as far as they were measured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// Where the model's files lie. All of them are read from here and nowhere else.

@@ -14,6 +14,21 @@ use serde_json::Value;
 
 use super::{ErrorKind, Inputs, ModelPaths};
 
+/// Environment variable with the [`ServerCommand`], as JSON.
+pub const SERVER_VAR: &str = "LLMBENCH_SERVER";
+
+/// How servers are started; the harness puts it into the environment of the worker that starts them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerCommand {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    /// On top of that worker's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The program is a Python interpreter.
+    pub python: bool,
+}
+
 /// What the harness asks a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -101,16 +101,20 @@ def sample(request, calls, cell=None):
         calls=calls, stages=stages, gc=1)
 
 
-def load(request):
-    """A server that carries one request in `params.ns`, from a concurrency of 4 on."""
+def stretch(request):
+    """One call a millisecond. In the calibration it finds `params.found`; in a run it says what it was told."""
     global clock
-    cell, order = request["cell_id"], request["load"]
-    ns = cells[cell]["op"]["params"]["ns"] if order["kind"] != "open" else round(1e9 / order["per_s"])
-    calls = order["requests"] if order["kind"] == "open" else order["span_ns"] // ns
-    start, clock = clock, clock + calls * ns
+    cell, told = request["cell_id"], request["stretch"]
+    timing = cells[cell]["timing"]
+    calls = timing["span_ns"] // 1_000_000
+    start, clock = clock, clock + timing["span_ns"]
+    readings = {"figure": cells[cell]["op"]["params"]["found"]}
+    if "seed" in told:
+        readings = {f"told {of}": found["figure"] for of, found in told.get("found", {}).items()}
+        # A float holds so many bits.
+        readings |= {"lateness_p99_ns": 1000.5, "seed": told["seed"] % 2**53}
     say(type="sample", cell_id=cell, block=request["block"], start_ns=start, end_ns=clock, calls=calls,
-        readings={"concurrency": order.get("concurrency", 4), "lateness_p99_ns": 1000.5},
-        series={"latency_ns": list(range(5))})
+        readings=readings, series={"latency_ns": list(range(5))})
     say(type="check", cell_id=cell, hashes=[digest(cell, i) for i in range(3)])
 
 
@@ -162,8 +166,8 @@ def block(request):
             return say(type="error", cell_id=cell, message=f"{called} calls came before the first")
         sample(request, 1)
         say(type="check", cell_id=cell, hashes=[digest(cell, request["offset"])])
-    elif timing == "load":
-        load(request)
+    elif timing == "stretch":
+        stretch(request)
     else:
         sample(request, request["loops"])
     called += 1

@@ -1,5 +1,6 @@
 //! The run folder and a device without space.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -74,7 +75,7 @@ fn another_schema_version_says_which_llmbench_to_use() {
     };
     let newer = with(Some(9));
     assert!(newer.contains(" is a run folder of schema 9, written by llmbench 2.5.0, and this llmbench "), "{newer}");
-    assert!(newer.ends_with(" reads schema 1: update llmbench to 2.5.0 or newer"), "{newer}");
+    assert!(newer.ends_with(" reads schema 2: update llmbench to 2.5.0 or newer"), "{newer}");
     assert!(with(Some(0)).ends_with("use llmbench 2.5.0 for it, or measure again"));
     assert!(with(None).contains("run.json names no schema version"));
     fs::write(&path, &text[..100]).unwrap();
@@ -151,7 +152,13 @@ fn events_are_read_back_as_they_were_written() {
     let path = dir.path().join("samples.jsonl");
     let events = [
         Event::CalibrationStart,
-        Event::Calibration { cell_id: "a".to_owned(), loops: 3, ns_per_call: 0.1 + 0.2, hashes: vec!["h".to_owned()] },
+        Event::Calibration {
+            cell_id: "a".to_owned(),
+            loops: 3,
+            ns_per_call: 0.1 + 0.2,
+            hashes: vec!["h".to_owned()],
+            found: BTreeMap::from([("x_ns".to_owned(), 0.5)]),
+        },
         Event::Cell { cell_id: "a".to_owned(), run: None, status: Status::Timeout, message: "\n\"ä".to_owned() },
         Event::RunComplete { run: 4, wall_ns: u64::MAX, busy_ns: 1 },
     ];

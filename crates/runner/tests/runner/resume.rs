@@ -171,3 +171,26 @@ fn resume_needs_the_same_plan_binary_and_locks() {
     assert!(outcome.warnings[0].starts_with("the machine was restarted since the first runs"));
     assert_eq!(bench.folder.read_info().unwrap().warnings, outcome.warnings);
 }
+
+#[test]
+fn what_the_calibration_found_is_told_after_a_resume_too() {
+    let marks = marks();
+    let stretch = |id: &str, calibrated: bool, needs: Vec<String>| {
+        let mut cell = cell(id, "native", json!({"found": 250.0}));
+        cell.timing = Timing::Stretch { order: json!({}), span_ns: 1_000_000_000, calibrated, needs };
+        cell.check = None;
+        cell
+    };
+    let cells = vec![stretch("one", true, Vec::new()), stretch("other", false, vec!["one".to_owned()])];
+    let plan = plan(vec![fake("native", marks.path(), &[])], cells);
+    let bench = Bench::new(&plan);
+    let (outcome, _) = bench.measure_with(&plan, &at(1, 1), &mut |_| vec![1.0]);
+    assert_eq!(outcome.unwrap().stopped, Stopped::Interrupted);
+    let bench = bench.resumed();
+    assert_eq!(bench.measure(&plan).unwrap().stopped, Stopped::Runs);
+    let read = bench.read();
+    for id in ["one", "other"] {
+        assert_eq!(read.reading_values(id, "told one").values().copied().collect::<Vec<_>>(), [250.0; 3]);
+    }
+    assert_eq!(blocks(&marks).iter().filter(|cell| *cell == "other").count(), 3 + 1, "{:?}", blocks(&marks));
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use record::plan::{Drive, Plan, Timing, Unavailable};
+use record::plan::{Cell, Plan, Timing, Unavailable};
 use record::results::Status;
 use runner::Stopped;
 use runner::schedule::run_schedule;
@@ -75,44 +75,62 @@ fn every_timing_gives_its_values() {
 }
 
 #[test]
-fn servers_are_driven_at_shares_of_their_capacity_after_all_rounds() {
+fn stretches_come_after_all_rounds_and_are_told_what_the_calibration_found() {
     let marks = marks();
-    let load = |id: &str, ns: u64, beside: &str, drive: Drive| {
-        let mut cell = cell(id, "native", json!({"ns": ns, "template": "gone/encode"}));
-        cell.op.name = "serve".to_owned();
-        cell.timing = Timing::Load { drive, span_ns: 1_000_000_000 };
+    let stretch = |id: &str, found: f64, beside: &str, calibrated: bool, needs: &[&str]| {
+        let mut cell = cell(id, "native", json!({"found": found, "engine": "gone"}));
+        cell.engines.clear();
+        let needs = needs.iter().map(|id| (*id).to_owned()).collect();
+        cell.timing = Timing::Stretch { order: json!({"any": id}), span_ns: 1_000_000_000, calibrated, needs };
         cell.beside = beside.to_owned();
         cell.check = None;
         cell
     };
-    let both = vec!["fast".to_owned(), "slow".to_owned()];
     let cells = vec![
-        load("fast-at-70", 1, "fast", Drive::Share { share: 0.7, of: "fast".to_owned() }),
-        load("fast", 1_000_000, "fast", Drive::Capacity),
+        stretch("fast-at-70", 0.0, "fast", false, &["fast"]),
+        stretch("fast", 1000.0, "fast", true, &[]),
         reference(cell("native/a", "native", json!({}))),
-        load("slow", 4_000_000, "slow", Drive::Capacity),
-        load("slow-at-one-rate", 1, "slow", Drive::Common { share: 0.5, of: both }),
-        load("of-nothing", 1, "x", Drive::Share { share: 0.5, of: "dropped".to_owned() }),
-        load("dropped", 1, "x", Drive::Capacity),
+        stretch("slow", 250.0, "slow", true, &[]),
+        stretch("slow-at-one-rate", 0.0, "slow", false, &["fast", "slow", "dropped"]),
+        stretch("of-nothing", 0.0, "x", false, &["dropped"]),
+        stretch("dropped", 1.0, "x", true, &[]),
+        Cell { twin_of: Some("fast".to_owned()), ..stretch("fast#twin", 900.0, "fast#twin", true, &[]) },
+        stretch("by-itself", 0.0, "x", false, &[]),
     ];
     let mut plan = plan(vec![fake("native", marks.path(), &[])], cells);
     plan.cells[6].op.params.insert("does".to_owned(), json!("block_error"));
     let bench = Bench::new(&plan);
     bench.measure(&plan).unwrap();
     let read = bench.read();
-    let loops = |id: &str| read.cells[id].loops;
-    // 700 requests a second for a second; half of the slower server's 250.
-    assert_eq!([loops("fast"), loops("fast-at-70"), loops("slow-at-one-rate")], [Some(4), Some(700), Some(125)]);
+    let told = |id: &str, of: &str| {
+        let name = format!("told {of}");
+        let cell = &read.cells[id];
+        cell.reading_names.contains(&name).then(|| read.reading_values(id, &name)[&2])
+    };
+    // Its own, those it needs and no others; a twin's are those of the cell that it repeats.
+    assert_eq!([told("fast", "fast"), told("fast", "slow")], [Some(1000.0), None]);
+    assert_eq!(told("fast-at-70", "fast"), Some(1000.0));
+    assert_eq!([told("slow-at-one-rate", "fast"), told("slow-at-one-rate", "slow")], [Some(1000.0), Some(250.0)]);
+    assert_eq!(told("fast#twin", "fast#twin"), Some(1000.0));
+    assert_eq!(read.cells["by-itself"].reading_names, ["lateness_p99_ns", "seed"]);
+    let seeds = |id: &str| read.reading_values(id, "seed");
+    assert_eq!(seeds("fast"), seeds("by-itself"));
+    assert_ne!(seeds("fast")[&0], seeds("fast")[&1]);
+    // What none was found of that it needs.
     assert_eq!(read.status("of-nothing"), Status::Error);
+    let why = "it needs what the calibration finds of dropped, and that could not be measured";
+    assert_eq!(read.cells["of-nothing"].message.as_deref(), Some(why));
     assert_eq!(read.reading_values("fast-at-70", "lateness_p99_ns")[&2], 1000.5);
     assert_eq!(read.raw_samples("fast-at-70").unwrap()[&0][0].series["latency_ns"], [0, 1, 2, 3, 4]);
     assert_eq!(read.cells["fast"].runs[&0].len(), 1);
     let log = log(&marks);
     let blocks: Vec<&str> = log.iter().filter(|line| line[2] == "block").map(|line| line[3].as_str()).collect();
-    let (rounds, servers) = blocks[blocks.len() - 7..].split_at(3);
+    let (rounds, stretches) = blocks[blocks.len() - 9..].split_at(3);
     assert_eq!(rounds, ["native/a"; 3]);
-    let fast: Vec<bool> = servers.iter().map(|cell| cell.starts_with("fast")).collect();
-    assert!(fast[0] == fast[1] && fast[2] == fast[3] && fast[1] != fast[2], "{servers:?}");
+    for beside in [["fast", "fast-at-70"], ["slow", "slow-at-one-rate"]] {
+        let at = |id: &str| stretches.iter().position(|cell| *cell == id).unwrap();
+        assert_eq!(at(beside[0]).abs_diff(at(beside[1])), 1, "{stretches:?}");
+    }
 }
 
 #[test]
@@ -255,9 +273,12 @@ fn subjects_and_engines_that_are_not_there_are_rows_with_the_remedy() {
     }
     plan.cells.push(cell("gone", "python", json!({"engine": "gone"})));
     plan.cells.push(cell("torch", "python", json!({"does": "prepare_unavailable"})));
-    let mut total = cell("total", "python", json!({"tokenize": "gone/encode", "parse": "fake/encode"}));
-    total.op.name = "total".to_owned();
-    plan.cells.push(total);
+    let mut several = cell("several", "python", json!({}));
+    several.engines = vec!["fake/encode".to_owned(), "gone/encode".to_owned()];
+    plan.cells.push(several);
+    let mut none = reference(cell("none", "python", json!({"engine": "gone"})));
+    none.engines.clear();
+    plan.cells.push(none);
     let bench = Bench::new(&plan);
     assert_eq!(bench.measure(&plan).unwrap().stopped, Stopped::Runs);
     let read = bench.read();
@@ -265,12 +286,13 @@ fn subjects_and_engines_that_are_not_there_are_rows_with_the_remedy() {
         ("python-3.14t", Status::Unavailable, "python-3.14t is not installed; install it"),
         ("python-3.13", Status::Error, "python-3.13 is not installed; install it"),
         ("gone", Status::Unavailable, "gone is not installed; pip install gone"),
-        ("total", Status::Unavailable, "gone is not installed; pip install gone"),
+        ("several", Status::Unavailable, "gone is not installed; pip install gone"),
         ("torch", Status::Unavailable, "torch is not here; pip install torch"),
     ];
     for (id, status, message) in expected {
         assert_eq!((read.status(id), read.cells[id].message.as_deref()), (status, Some(message)));
     }
+    assert_eq!(read.status("none"), Status::Ok);
     // They are dropped: no run asks for them again.
     let log = log(&marks);
     assert!(!log.iter().any(|line| line[3] == "gone" || line[0].starts_with("python-3")));

@@ -36,7 +36,7 @@ fn prepare(params: Value) -> Request {
 }
 
 fn block() -> Request {
-    Request::Block { cell_id: "c".to_owned(), block: 0, loops: 3, offset: 0, settle_ns: 7, load: None }
+    Request::Block { cell_id: "c".to_owned(), block: 0, loops: 3, offset: 0, settle_ns: 7, stretch: None }
 }
 
 /// What a block of a cell that behaves like this comes to.

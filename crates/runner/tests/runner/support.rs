@@ -50,18 +50,14 @@ pub fn fake(id: &str, folder: &Path, env: &[(&str, &str)]) -> SubjectSpec {
 pub fn cell(id: &str, subject: &str, params: Value) -> Cell {
     let mut all: BTreeMap<String, Value> = BTreeMap::from([("ns".to_owned(), json!(1_000_000))]);
     all.extend(params.as_object().unwrap().clone());
+    let engine = all.remove("engine").map_or("fake".to_owned(), |e| e.as_str().unwrap().to_owned());
     Cell {
         id: id.to_owned(),
+        engines: vec![format!("{engine}/encode")],
         experiment_id: 1,
         experiment: "anatomy".to_owned(),
         subject: subject.to_owned(),
-        op: Op {
-            name: "tokenize".to_owned(),
-            engine: all.remove("engine").map_or("fake".to_owned(), |e| e.as_str().unwrap().to_owned()),
-            call_path: "encode".to_owned(),
-            threads: 1,
-            params: all,
-        },
+        op: Op { name: "tokenize".to_owned(), engine, call_path: "encode".to_owned(), threads: 1, params: all },
         timing: Timing::Loop,
         strategy: "inline".to_owned(),
         cache: "warm".to_owned(),

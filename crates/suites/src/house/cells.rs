@@ -1,5 +1,6 @@
 //! Making cells: names, workloads, twins and comparison groups are the same for all experiments.
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
 use record::plan::{Cell, Check, Op, Timing};
 use serde_json::Value;
@@ -95,7 +96,7 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
     let target_ns = match draft.timing {
         Timing::Each => EACH_TARGET_NS,
         Timing::Window { .. } => WINDOW_TARGET_NS,
-        Timing::Load { span_ns, .. } => span_ns,
+        Timing::Stretch { span_ns, .. } => span_ns,
         Timing::Loop | Timing::First => LOOP_TARGET_NS,
     };
     let check = draft.output.map(|output| Check {
@@ -110,8 +111,10 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
         draft.beside,
         point.iter().map(|part| part.as_str()).collect::<Vec<_>>().join(",")
     );
+    let engines = engines_of(&draft.op);
     Cell {
         id,
+        engines,
         experiment_id: settings.id,
         experiment: settings.name.clone(),
         subject: draft.subject.id.clone(),
@@ -128,6 +131,17 @@ pub fn cell(settings: &ExperimentSettings, draft: Draft) -> Cell {
     }
 }
 
+/// A stretch of load on a server, `span_ms` long. `needs`: the cells whose capacities it is a share of.
+pub fn load(drive: &Drive, span_ms: f64, needs: Vec<String>) -> Timing {
+    Timing::Stretch {
+        // Plain data, so it can be put into words.
+        order: serde_json::to_value(drive).unwrap_or_default(),
+        span_ns: (span_ms * 1e6) as u64,
+        calibrated: *drive == Drive::Capacity,
+        needs,
+    }
+}
+
 /// The first call of the cell in a fresh process: what compiling the template and filling the caches costs.
 pub fn cold(cell: &Cell) -> Cell {
     let check = cell.check.clone().map(|check| Check { reference: false, ..check });
@@ -140,10 +154,43 @@ pub fn twin(cell: &Cell) -> Cell {
     Cell { id: format!("{}#twin", cell.id), twin_of: Some(cell.id.clone()), check, ..cell.clone() }
 }
 
+/// The `engine/call_path` pairs that the worker itself calls: the op's own, or those of its stages.
+fn engines_of(op: &Op) -> Vec<String> {
+    match op.name.as_str() {
+        // The engines are the server's; the worker that drives it needs none of them.
+        "serve" | "ask" => Vec::new(),
+        "total" | "batch" => {
+            let stages = op.params.values().filter_map(Value::as_str);
+            stages.filter(|text| text.contains('/')).map(str::to_owned).collect()
+        }
+        _ => vec![format!("{}/{}", op.engine, op.call_path)],
+    }
+}
+
 /// A value as it stands in a name.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cell_names_the_engines_that_its_worker_itself_calls() {
+        let engines = |name: &str, params: Value| {
+            let op = json!({"name": name, "engine": "e", "call_path": "p", "threads": 1, "params": params});
+            engines_of(&serde_json::from_value(op).unwrap())
+        };
+        assert_eq!(engines("tokenize", json!({})), ["e/p"]);
+        assert_eq!(engines("total", json!({"parse": "a/b", "tokenize": "c/d"})), ["a/b", "c/d"]);
+        assert_eq!(engines("batch", json!({"batch": 8, "mode": "stages", "template": "a/b"})), ["a/b"]);
+        assert!(engines("serve", json!({"pipeline": "a/b"})).is_empty());
+        assert!(engines("ask", json!({"form": "messages"})).is_empty());
     }
 }

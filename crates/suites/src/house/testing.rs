@@ -11,6 +11,7 @@ use serde_json::Value;
 /// A cell of an experiment that there is not, whose output is compared with nothing.
 pub(crate) fn cell(id: &str, axes: &[(&str, &str)]) -> Cell {
     Cell {
+        engines: Vec::new(),
         id: id.to_owned(),
         experiment_id: 1,
         experiment: "made-up".to_owned(),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use benchstats::Verdict;
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Op, Timing};
+use record::plan::{Cell, Op, Timing};
 use record::results::{Estimate, Finding, Support};
 use serde_json::{Value, json};
 
@@ -105,6 +106,9 @@ fn selected(settings: &ExperimentSettings, kind: &str) -> Result<Vec<Strategy>, 
         .collect())
 }
 
+/// Value of the axis `load` of the cells that are all driven at one rate.
+const COMMON: &str = "common";
+
 /// One workload of the experiment.
 struct Point<'a> {
     context: &'a PlanContext,
@@ -122,7 +126,7 @@ impl Point<'_> {
     }
 
     fn of_strategy(&self, driver: &PlannedSubject, strategy: &Strategy, workers: u32) -> Vec<Cell> {
-        let capacity = self.cell(driver, strategy, workers, "capacity", |_| Drive::Capacity);
+        let capacity = self.cell(driver, strategy, workers, "capacity", (Drive::Capacity, Vec::new()));
         let mut cells = Vec::new();
         if strategy.name == BASELINE
             && self.context.drivers.iter().find(|other| other.serves == "python") == Some(driver)
@@ -133,16 +137,17 @@ impl Point<'_> {
         cells.push(capacity);
         for percent in self.settings.numbers("load", self.context.cores).unwrap_or_default() {
             let share = f64::from(percent) / 100.0;
-            cells.push(
-                self.cell(driver, strategy, workers, &format!("{percent}%"), |_| Drive::Share {
-                    share,
-                    of: id.clone(),
-                }),
-            );
+            cells.push(self.cell(
+                driver,
+                strategy,
+                workers,
+                &format!("{percent}%"),
+                (Drive::Share { share }, vec![id.clone()]),
+            ));
         }
         if self.settings.param("common_load").is_some_and(|share| share > 0.0) {
             let share = self.settings.param("common_load").unwrap_or_default() / 100.0;
-            cells.push(self.cell(driver, strategy, workers, "common", |_| Drive::Common { share, of: Vec::new() }));
+            cells.push(self.cell(driver, strategy, workers, COMMON, (Drive::Share { share }, Vec::new())));
         }
         cells
     }
@@ -153,7 +158,7 @@ impl Point<'_> {
         strategy: &Strategy,
         workers: u32,
         load: &str,
-        drive: impl Fn(&str) -> Drive,
+        (drive, needs): (Drive, Vec<String>),
     ) -> Cell {
         let mut axes = self.axes.clone();
         axes.insert("strategy".to_owned(), Value::from(strategy.name));
@@ -177,7 +182,7 @@ impl Point<'_> {
                     threads: workers,
                     params,
                 },
-                timing: Timing::Load { drive: drive(load), span_ns: (span_ms * 1e6) as u64 },
+                timing: cells::load(&drive, span_ms, needs),
                 strategy: strategy.name,
                 axes,
                 workload: self.workload,
@@ -207,14 +212,10 @@ fn twin(capacity: &Cell) -> Cell {
 
 /// All cells at one rate are driven at a share of the least capacity among them.
 fn common_rate(cells: &mut [Cell]) {
-    let capacities: Vec<String> = cells
-        .iter()
-        .filter(|cell| matches!(cell.timing, Timing::Load { drive: Drive::Capacity, .. }) && cell.twin_of.is_none())
-        .map(|cell| cell.id.clone())
-        .collect();
-    for cell in cells {
-        if let Timing::Load { drive: Drive::Common { of, .. }, .. } = &mut cell.timing {
-            of.clone_from(&capacities);
+    let capacities: Vec<String> = cells.iter().filter(|cell| is_capacity(cell)).map(|cell| cell.id.clone()).collect();
+    for cell in cells.iter_mut().filter(|cell| word(&cell.axes, "load") == COMMON) {
+        if let Timing::Stretch { needs, .. } = &mut cell.timing {
+            needs.clone_from(&capacities);
         }
     }
 }

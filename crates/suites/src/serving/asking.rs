@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use loadgen::order::Drive;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, Op, Timing};
+use record::plan::{Cell, Op};
 use serde_json::Value;
 
 use super::knee;
@@ -31,6 +32,8 @@ pub struct Load<'a> {
     /// Name and value of the axis.
     pub axes: &'a [(&'a str, Value)],
     pub drive: Drive,
+    /// Ids of the cells whose capacities it is a share of.
+    pub needs: &'a [String],
     pub span_ms: f64,
     /// Params of the op.
     pub params: &'a [(&'a str, Value)],
@@ -53,7 +56,7 @@ impl Point<'_> {
                     threads: 1,
                     params,
                 },
-                timing: Timing::Load { drive: load.drive, span_ns: (load.span_ms * 1e6) as u64 },
+                timing: cells::load(&load.drive, load.span_ms, load.needs.to_vec()),
                 strategy: "client",
                 axes,
                 workload: self.workload,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use benchstats::order::calls_needed;
 use benchstats::verdict::Verdict;
+use loadgen::order::Drive;
+use record::plan::Cell;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive};
 use record::results::{Estimate, Figure, FigureKind, Finding, Row, Series, Support, Table};
 use serde_json::json;
 
@@ -49,6 +50,7 @@ impl Experiment for LatencyWall {
                 point.cell(Load {
                     axes: &[("load", json!("closed")), ("concurrency", json!(concurrency))],
                     drive: Drive::Closed { concurrency },
+                    needs: &[],
                     span_ms,
                     params: &params,
                 })
@@ -60,13 +62,15 @@ impl Experiment for LatencyWall {
             let capacity = point.cell(Load {
                 axes: &[("load", json!("capacity"))],
                 drive: Drive::Capacity,
+                needs: &[],
                 span_ms,
                 params: &params,
             });
+            let needs = [capacity.id.clone()];
             for percent in shares {
-                let drive = Drive::Share { share: f64::from(percent) / 100.0, of: capacity.id.clone() };
+                let drive = Drive::Share { share: f64::from(percent) / 100.0 };
                 let axes = [("load", json!(format!("{percent}%")))];
-                cells.push(point.cell(Load { axes: &axes, drive, span_ms, params: &params }));
+                cells.push(point.cell(Load { axes: &axes, drive, needs: &needs, span_ms, params: &params }));
             }
             cells.push(capacity);
         }

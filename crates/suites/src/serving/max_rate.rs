@@ -1,9 +1,10 @@
 //! 7 max-rate: which rate holds a service level, and how many servers carry a demand?
 
 use benchstats::{Interval, StatsError};
-use loadgen::rate_search::Found;
+use loadgen::order::Drive;
+use loadgen::rate_search::{Bounds, Found};
+use record::plan::Cell;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive, RateSearch};
 use record::results::{Estimate, Figure, FigureKind, Finding, Point as Mark, Row, Series, Status, Support, Table};
 use serde_json::json;
 
@@ -39,7 +40,7 @@ impl Experiment for MaxRate {
     fn cells(&self, context: &PlanContext, settings: &ExperimentSettings) -> Result<Vec<Cell>, String> {
         let asker = asking::asker(context)?;
         let param = |name: &str, default: f64| settings.param(name).unwrap_or(default);
-        let search = RateSearch {
+        let search = Bounds {
             lowest: param("lowest_per_s", 0.1),
             highest: param("highest_per_s", 10_000.0),
             start: param("start_per_s", 2.0),
@@ -54,6 +55,7 @@ impl Experiment for MaxRate {
                 let cell = point.cell(Load {
                     axes: &[("level", json!(level.to_string()))],
                     drive: Drive::Limit(search),
+                    needs: &[],
                     span_ms: param("span_ms", 5000.0),
                     params: &[
                         ("form", json!("messages")),

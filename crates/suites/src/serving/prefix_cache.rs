@@ -1,8 +1,9 @@
 //! 2 prefix-cache: what is a prefix cache worth, and does load take it away?
 
 use benchstats::order::calls_needed;
+use loadgen::order::Drive;
+use record::plan::Cell;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive};
 use record::results::{Figure, FigureKind, Finding, Row, Series, Support, Table};
 use serde_json::json;
 
@@ -56,6 +57,7 @@ impl Experiment for PrefixCache {
                     let cell = point.cell(Load {
                         axes: &[("history", json!(history)), ("concurrency", json!(concurrency))],
                         drive: Drive::Closed { concurrency },
+                        needs: &[],
                         span_ms,
                         params: &[
                             ("form", json!("messages")),

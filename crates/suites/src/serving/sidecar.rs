@@ -1,8 +1,9 @@
 //! 3 sidecar: what does the server's preprocessing cost, and what does a sidecar leave of it?
 
 use benchstats::order::calls_needed;
+use loadgen::order::Drive;
+use record::plan::Cell;
 use record::plan::WorkloadSpec;
-use record::plan::{Cell, Drive};
 use record::results::{Estimate, Figure, FigureKind, Row, Series, Table};
 use serde_json::{Value, json};
 
@@ -62,6 +63,7 @@ impl Experiment for Sidecar {
                     let mut cell = point.cell(Load {
                         axes: &[("strategy", json!(strategy)), ("concurrency", json!(concurrency))],
                         drive: Drive::Closed { concurrency },
+                        needs: &[],
                         span_ms,
                         params: &params(settings, strategy),
                     });

@@ -14,6 +14,7 @@ use crate::house::rows::Rows;
 use crate::house::status;
 use crate::present::{self, column, finding, number, text};
 use record::format;
+use server_api::metrics;
 
 /// Means so far apart cannot be read off one axis: then the shares have a figure of their own.
 const FAR_APART: f64 = 5.0;
@@ -170,19 +171,10 @@ fn notes(input: &AnalysisInput, known: &[Part]) -> Vec<String> {
          through both HTTP stacks. HTTP wait: how much longer it takes during the load, 10 a second at random moments."
             .to_owned(),
     ];
-    notes.push(match family(input) {
-        Some("vLLM") => "front end: vLLM's own TTFT less its queue and prefill, which is template, tokenizer, and the way to the engine and back. Its clock starts \
-                         after HTTP and JSON: these, beyond HTTP wait, and the write of the first token are in unexplained."
-            .to_owned(),
-        Some("SGLang") => "front end: SGLang's own TTFT less its queue and prefill. Its clock starts where its tokenizer manager takes the request up: what comes \
-                           before, beyond HTTP wait, is in unexplained."
-            .to_owned(),
-        Some("llama.cpp") => "llama.cpp counts the time of prompts and nothing before it: front end and queue are in unexplained.".to_owned(),
-        Some("llmbench mock") => "front end: the mock's own TTFT less its queue and prefill. Its clock starts at the last byte of the request, so unexplained is what \
-                                  the network, the kernel and the client add."
-            .to_owned(),
+    notes.push(match family(input).and_then(metrics::named) {
+        Some(counters) => counters.clock.to_owned(),
         _ if known.contains(&Part::Prefill) => String::new(),
-        _ => "The server has no /metrics of a family that is known (vLLM, SGLang, llama.cpp with --metrics): what it does is in unexplained.".to_owned(),
+        _ => "The server has no /metrics of a kind that is known (vLLM, SGLang, llama.cpp with --metrics): what it does is in unexplained.".to_owned(),
     });
     notes.retain(|note| !note.is_empty());
     notes

@@ -87,12 +87,12 @@ fn the_floor_of_a_difference_is_in_its_unit_and_of_its_load() {
         assert_eq!((floor.unit.as_str(), floor.stage.as_str()), ("ns", "ttft_p50_ns"));
         floor.estimate.as_ref().unwrap().point
     };
-    // 2% of 20 and of 120 ms, where the twins show less.
+    // 2% of 20 and of 120 ms, where the twins show less; the table has a comparison with messages (180 ms) too.
     assert_eq!(floors.len(), 2);
     assert!((of("1") / 0.4e6 - 1.0).abs() < 0.02, "{}", of("1"));
     assert!((of("20") / 2.4e6 - 1.0).abs() < 0.02, "{}", of("20"));
     let notes = &only(&results).tables[0].notes;
-    assert!(notes.iter().any(|note| note.contains("noise floor of 400 µs to 2.40 ms")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("noise floor of 400 µs to 3.60 ms")), "{notes:?}");
 }
 
 #[test]
@@ -109,11 +109,15 @@ fn a_finding_has_twins_at_both_loads_that_it_speaks_of() {
 
 #[test]
 fn findings_of_a_serving_experiment_are_one_family() {
-    // The sidecar at low load takes 1 ms more than ids with a scatter whose 95% interval alone lies beyond the floor of 0.4 ms, and
-    // whose adjusted one among nine comparisons does not.
+    // At low load what messages, text, and the sidecar take more than ids scatters so that each 95% interval alone lies beyond the floor of
+    // 0.4 ms, by as many standard errors each, and none does at the level that is left for the first of several.
     let scatter = |cell: &Cell, run: u32| {
-        let is = cell.axes["strategy"] == "sidecar" && number(cell, "concurrency") == 1.0;
-        if is { 1.0 + [0.012, -0.013, 0.004, -0.01, 0.007][run as usize] } else { 1.0 }
+        if number(cell, "concurrency") > 1.0 || cell.axes["strategy"] == "ids" {
+            return 1.0;
+        }
+        let beyond_ms = (ttft(cell) - 20e6) / 1e6 - 0.4;
+        let scatter_ms = [0.40, -0.44, 0.13, -0.34, 0.25][run as usize] * beyond_ms / 0.6;
+        1.0 + scatter_ms * 1e6 / ttft(cell)
     };
     let results = world::analysed(serving("sidecar"), false, taxed(scatter, quiet));
     let tax = results.records.iter().find(|record| {

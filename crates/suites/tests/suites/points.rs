@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::plan::{Cell, Drive, Timing};
+use record::plan::{Cell, Timing};
 use record::results::{ExperimentResult, Results};
 use serde_json::Value;
 
@@ -77,7 +77,9 @@ fn assert_parted(result: &ExperimentResult, points: &[&str]) {
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{}: {ids:?}", result.name);
     let ids: Vec<&str> = result.figures.iter().map(|figure| figure.id.as_str()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{}: {ids:?}", result.name);
-    assert_eq!(result.findings.iter().filter(|finding| finding.headline).count(), 1, "{}", result.name);
+    // The planted times of gil-cost hold no stages, so it finds nothing.
+    let headlines = result.findings.iter().filter(|finding| finding.headline).count();
+    assert_eq!(headlines, usize::from(result.name != "gil-cost"), "{}", result.name);
 }
 
 #[test]
@@ -143,7 +145,7 @@ fn one_rate_for_all_strategies_is_one_for_requests_of_one_size() {
     let plan =
         planned("preprocessing", "strategies", &[("tokens", "500,2000"), ("turns", "3")], &[("common_load", 50.0)]);
     let common = plan.cells.iter().filter_map(|cell| match &cell.timing {
-        Timing::Load { drive: Drive::Common { of, .. }, .. } => Some((cell, of)),
+        Timing::Stretch { needs, .. } if !needs.is_empty() => Some((cell, needs)),
         _ => None,
     });
     let mut seen = 0;

@@ -6,12 +6,12 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::capacity::{MOST_FAILED, Point, search};
 use loadgen::driver::{Control, Options, Run, run_closed, run_open};
 use loadgen::lateness::{Lateness, Reason, Verdict};
+use loadgen::order::{self, CAPACITY, CONCURRENCY, LoadOrder};
 use loadgen::outcome::Verification;
 use loadgen::proctree::process_tree;
 use loadgen::summary::{Latencies, Summary, Window};
 use loadgen::transport::{Endpoint, SocketOptions, Sockets};
-use record::plan::{self, Timing};
-use record::protocol::{LoadOrder, Sample};
+use record::protocol::Sample;
 
 use super::servers::{ASK_TIMEOUT, Running, START_TIMEOUT};
 
@@ -37,12 +37,11 @@ pub const OPENING_GAP_NS: u64 = 2_000_000;
 
 /// Within what time a block ends by itself, ns: the server may have to be started, and a request under way at the end of a stretch is waited
 /// for as long as one may take.
-pub fn limit_ns(timing: &Timing) -> u64 {
-    let Timing::Load { drive, span_ns } = timing else { return 0 };
+pub fn limit_ns(drive: &order::Drive, span_ns: u64) -> u64 {
     let around = Options::default().timeout_ns + ASKS * ASK_TIMEOUT.as_nanos() as u64;
     let alone = MOST_ALONE_NS + Options::default().timeout_ns;
     let load = match drive {
-        plan::Drive::Capacity => u64::from(MOST_CONCURRENCY.ilog2() + 1) * (span_ns / SEARCH_SHARE + around),
+        order::Drive::Capacity => u64::from(MOST_CONCURRENCY.ilog2() + 1) * (span_ns / SEARCH_SHARE + around),
         // Arrivals at random may take longer than on average.
         _ => 2 * span_ns + around,
     };
@@ -123,8 +122,8 @@ impl Drive<'_> {
         // As many calls as the plateau's rate makes in a span: the sample's time of a call is the rate's inverse.
         let calls = ((plateau * span_ns as f64 / 1e9).round() as u64).max(1);
         let readings = BTreeMap::from([
-            ("concurrency".to_owned(), knee as f64),
-            ("throughput_per_s".to_owned(), plateau),
+            (CONCURRENCY.to_owned(), knee as f64),
+            (CAPACITY.to_owned(), plateau),
             ("points".to_owned(), found.points.len() as f64),
         ]);
         let length = (calls as f64 / plateau * 1e9).round() as u64;

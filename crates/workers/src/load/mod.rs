@@ -15,17 +15,17 @@ use std::rc::Rc;
 
 use engines::{Tokenizer, versions};
 use loadgen::check::check;
-use record::plan::{Op, Timing};
-use record::protocol::{self, Answer, ErrorKind, LoadOrder, ModelPaths, PROTOCOL, Ready, Sample};
+use loadgen::order::{self, LoadOrder};
+use record::plan::Op;
+use record::protocol::{self, Answer, ErrorKind, ModelPaths, PROTOCOL, Ready, Sample};
 use sha2::{Digest, Sha256};
 
 use super::channel::Channel;
 use super::clock::{self, now};
-use super::driving::{self, Driving, Refusal};
 use super::inputs::Inputs;
+use super::load_worker::{self, LoadWorker, Refusal};
 pub use drive::OPENING_GAP_NS;
 use drive::{Drive, DriveError};
-pub use servers::{SERVER_VAR, ServerCommand};
 use servers::{Servers, Strategy};
 
 /// Answers of the first requests whose hashes are reported.
@@ -84,11 +84,11 @@ impl Loader {
     /// When requests cannot be read or answers cannot be written.
     pub fn run(self, requests: impl BufRead) -> io::Result<()> {
         let channel = self.channel.clone();
-        driving::run(self, &channel, requests)
+        load_worker::run(self, &channel, requests)
     }
 }
 
-impl Driving for Loader {
+impl LoadWorker for Loader {
     fn hello(&mut self, paths: ModelPaths, timestamp: i64) -> Result<Ready, String> {
         self.model = Some(Model { paths, timestamp });
         let server = self.servers.describe()?;
@@ -107,9 +107,16 @@ impl Driving for Loader {
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &protocol::Inputs) -> Result<u64, Refusal> {
+    fn prepare(
+        &mut self,
+        cell_id: &str,
+        op: &Op,
+        drive: &order::Drive,
+        span_ns: u64,
+        inputs: &protocol::Inputs,
+    ) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
-        if op.name != "serve" || !matches!(timing, Timing::Load { .. }) {
+        if op.name != "serve" {
             return Err(Refusal::failed(format!("this worker drives servers and cannot time {}", op.name)));
         }
         let payloads = match self.inputs.iter().find(|known| known.inputs == *inputs) {
@@ -123,7 +130,7 @@ impl Driving for Loader {
         let strategy =
             Strategy::of(op, model.paths.clone(), model.timestamp, inputs.clone()).map_err(Refusal::failed)?;
         self.cells.insert(cell_id.to_owned(), Cell { strategy, payloads });
-        Ok(drive::limit_ns(timing))
+        Ok(drive::limit_ns(drive, span_ns))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {

@@ -9,18 +9,15 @@ use std::time::Duration;
 
 use loadgen::transport::Endpoint;
 use record::plan::Op;
-use record::protocol::serve::{ServerStats, StartServer};
+use record::protocol::serve::{SERVER_VAR, ServerCommand, ServerStats, StartServer};
 use record::protocol::{ErrorKind, Inputs, ModelPaths, PROTOCOL};
 use runner::interrupt::Interrupt;
 use runner::subject::{Server, SubjectError};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::driving::Refusal;
-
-/// Environment variable with the command of the servers, as JSON: `program`, `args`, `env`.
-pub const SERVER_VAR: &str = "LLMBENCH_SERVER";
+use crate::load_worker::Refusal;
 
 /// A server imports its packages, starts its processes and warms them.
 pub const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -32,18 +29,6 @@ names=('transformers','tokenizers','jinja2','numpy','tiktoken','uvicorn','grania
 print(json.dumps({'interpreter':platform.python_implementation()+' '+platform.python_version(),\
 'gil':'enabled' if getattr(sys,'_is_gil_enabled',lambda:True)() else 'disabled',\
 'versions':{n:v for n in names if (v:=version(n))}}))";
-
-/// How servers are started; the harness puts it into the environment of this worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ServerCommand {
-    pub program: PathBuf,
-    pub args: Vec<String>,
-    /// On top of this worker's environment.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// The program is a Python interpreter.
-    pub python: bool,
-}
 
 /// What is known of the servers before one is started.
 #[derive(Debug, Default, Deserialize)]

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engines::EngineError;
-use engines::tokenizers::{self, Kind, LoadCost, Loaded};
+use engines::tokenizers::load_cost::{LoadCost, load_cost};
+use engines::tokenizers::{Kind, Loaded};
 
 use super::{Op, Produced};
 use crate::inputs::Inputs;
@@ -36,7 +37,7 @@ impl Load {
 
 impl Op for Load {
     fn call(&self, index: usize) -> Result<Produced, EngineError> {
-        let (loaded, cost) = tokenizers::load_cost(self.kind.engine, &self.model)?;
+        let (loaded, cost) = load_cost(self.kind.engine, &self.model)?;
         let (call_path, prompts) = (self.kind.call_paths[0], Arc::clone(&self.prompts));
         Ok(Produced::Loaded(Box::new(Fresh { loaded, cost, call_path, prompts, index })))
     }

@@ -29,7 +29,7 @@ mod threads;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-use engines::{EngineError, versions};
+use engines::{EngineError, catalog, versions};
 use record::protocol::serve::{ServerAnswer, ServerReady, ServerRequest, StartServer};
 use record::protocol::{ErrorKind, PROTOCOL};
 
@@ -104,7 +104,7 @@ fn begin(start: StartServer, channel: &Channel, fault: Option<Fault>) -> Result<
         interpreter: format!("rustc {}", versions::RUSTC),
         gil: "none".to_owned(),
         build: BTreeMap::from([("opt_level", versions::OPT_LEVEL), ("target", versions::TARGET)].map(owned)),
-        versions: versions::told().into_iter().map(owned).collect(),
+        versions: catalog::packages().into_iter().map(owned).collect(),
     };
     Ok((front, ready))
 }

@@ -9,25 +9,19 @@ use std::collections::BTreeMap;
 use host::GpuWatch;
 use loadgen::clock::now_ns;
 use loadgen::listener::{Listening, listeners};
-use loadgen::serving::account::{self, Account, Seen};
-use loadgen::serving::knock::{self, Knocking};
-use loadgen::serving::prometheus::Page;
+use loadgen::serving::latency_probe::{self, LatencyProbe};
 use loadgen::serving::record::{From, Record};
 use loadgen::serving::target::Place;
-use loadgen::serving::{Run, probe};
+use loadgen::serving::{Run, accounts};
 use loadgen::threads::{self, ProcessUse, Used};
+use server_api::metrics::{self, Page};
 
 use super::server::Running;
 
-/// For a page of counters, ns.
-const METRICS_NS: u64 = 5_000_000_000;
 /// Exchanges before the load begins.
 const ALONE: usize = 11;
 /// Exchanges a second under load: a percent of a core of a slow front end.
-const KNOCKS_PER_S: f64 = 10.0;
-/// How often a server is asked again for counters that lag behind its answers, and the pause before that.
-const ASKED_AGAIN: usize = 5;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const PROBES_PER_S: f64 = 10.0;
 /// Threads of a process that are told apart: those with the most CPU time.
 const MOST_THREADS: usize = 8;
 /// Separates a process from its thread in the name of a reading.
@@ -39,22 +33,22 @@ pub struct Accounts<'a> {
     page: Option<Page>,
     processes: Vec<ProcessUse>,
     alone_ns: Option<f64>,
-    knocking: Option<Knocking>,
+    probe: Option<LatencyProbe>,
     gpus: Option<GpuWatch>,
 }
 
 impl<'a> Accounts<'a> {
     /// Looks at the server before a stretch, and begins to watch. What cannot be had is unknown, and no error.
     pub fn open(server: &'a Running) -> Self {
-        let is_local = server.target.is_local();
-        let alone = knock::alone(&server.target, server.key(), ALONE).ok();
+        let is_local = server.access.target.is_local();
+        let alone = latency_probe::alone(&server.access.target, server.key(), ALONE).ok();
         Self {
-            page: page(server),
+            page: accounts::page(&server.access.target, server.key()),
             processes: processes(server),
-            alone_ns: alone.and_then(|knocks| knocks.median_ns()),
+            alone_ns: alone.and_then(|exchanges| exchanges.median_ns()),
             gpus: is_local.then(GpuWatch::start).flatten(),
             // Two stretches never meet the server at the same moments.
-            knocking: Knocking::start(&server.target, server.key(), KNOCKS_PER_S, now_ns()).ok(),
+            probe: LatencyProbe::start(&server.access.target, server.key(), PROBES_PER_S, now_ns()).ok(),
             server,
         }
     }
@@ -62,13 +56,13 @@ impl<'a> Accounts<'a> {
     /// Looks again after it: readings by name, durations in ns.
     pub fn close(self, run: &Run) -> BTreeMap<String, f64> {
         let mut readings = Readings::default();
-        let knocks = self.knocking.map(Knocking::stop).unwrap_or_default();
+        let exchanges = self.probe.map(LatencyProbe::stop).unwrap_or_default();
         for gpu in self.gpus.map(GpuWatch::stop).unwrap_or_default() {
             let share = gpu.mean_utilization_percent.map(|percent| percent / 100.0);
             readings.put(&format!("gpu_utilization:{}", gpu.index), share);
         }
         let after = processes(self.server);
-        let seen = seen(&run.records);
+        let seen = accounts::seen(&run.records);
         if !self.processes.is_empty() && seen.ok > 0 {
             readings.used(&threads::between(&self.processes, &after), seen.ok as f64);
         }
@@ -83,22 +77,21 @@ impl<'a> Accounts<'a> {
         readings.put("all_ttft_mean_ns", mean(&|record| record.ttft_ns(From::Scheduled).unwrap_or(0)));
         readings.put("all_client_wait_mean_ns", mean(&|record| record.sent_ns.saturating_sub(record.scheduled_ns)));
         readings.put("network_ns", self.alone_ns);
-        readings.put("knock_mean_ns", knocks.mean_ns());
-        readings.put("knocks", Some(knocks.took_ns.len() as f64));
-        readings.put("knocks_failed", Some(knocks.failed as f64));
-        if let Some(before) = &self.page {
-            let (after, account) = counted(self.server, before, &seen);
-            readings.put("hit_rate", after.and_then(|after| hit_rate(before, &after)));
-            if let Some(account) = account {
-                readings.put("server_requests", account.requests);
-                readings.put("sent_requests", account.requests.map(|_| seen.sent as f64));
-                readings.put("server_prompt_tokens", account.prompt_tokens);
-                readings.put("sent_prompt_tokens", account.prompt_tokens.and(seen.prompt_tokens).map(|n| n as f64));
-                readings.put("server_agrees", account.agrees(&seen).map(|agrees| f64::from(u8::from(agrees))));
-                readings.put("server_ttft_mean_ns", account.ttft_ns);
-                readings.put("server_queue_mean_ns", account.queue_ns);
-                readings.put("server_prefill_mean_ns", account.prefill_ns);
-            }
+        readings.put("knock_mean_ns", exchanges.mean_ns());
+        readings.put("knocks", Some(exchanges.took_ns.len() as f64));
+        readings.put("knocks_failed", Some(exchanges.failed as f64));
+        let (target, key) = (&self.server.access.target, self.server.key());
+        if let Some(accounted) = self.page.and_then(|before| accounts::after(&before, &run.records, target, key)) {
+            let account = accounted.account;
+            readings.put("hit_rate", accounted.hit_rate);
+            readings.put("server_requests", account.requests);
+            readings.put("sent_requests", account.requests.map(|_| seen.sent as f64));
+            readings.put("server_prompt_tokens", account.prompt_tokens);
+            readings.put("sent_prompt_tokens", account.prompt_tokens.and(account.told(&seen)).map(|n| n as f64));
+            readings.put("server_agrees", account.agrees(&seen).map(|agrees| f64::from(u8::from(agrees))));
+            readings.put("server_ttft_mean_ns", account.ttft_ns);
+            readings.put("server_queue_mean_ns", account.queue_ns);
+            readings.put("server_prefill_mean_ns", account.prefill_ns);
         }
         readings.0
     }
@@ -144,37 +137,15 @@ fn plain(name: &str) -> String {
 
 /// The family of the server, as its counters tell it.
 pub fn family(server: &Running) -> Option<&'static str> {
-    Some(account::family(&page(server)?)?.name())
-}
-
-/// The server's counters; none where it has no such page.
-fn page(server: &Running) -> Option<Page> {
-    let fetched = probe::fetch(&server.target, "/metrics", server.key(), METRICS_NS).ok()?;
-    (fetched.status == 200).then(|| Page::parse(&fetched.body))
-}
-
-/// The page after the load and what it says, once it has all of the answers or asking again brings no more.
-fn counted(server: &Running, before: &Page, seen: &Seen) -> (Option<Page>, Option<Account>) {
-    let mut last = (None, None);
-    for _ in 0..ASKED_AGAIN {
-        let Some(after) = page(server) else { break };
-        let account = Account::between(before, &after, seen.ok);
-        let done = account.is_none_or(|account| account.has_caught_up(seen));
-        last = (Some(after), account);
-        if done {
-            break;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    last
+    Some(metrics::of(&accounts::page(&server.access.target, server.key())?)?.server)
 }
 
 /// The server's processes: those that it was started with here, or the tree of those that listen at its address on this host. Empty where
 /// they cannot be seen.
 fn processes(server: &Running) -> Vec<ProcessUse> {
-    let roots = match (server.pid(), &server.target.place) {
+    let roots = match (server.pid(), &server.access.target.place) {
         (Some(pid), _) => vec![pid],
-        (None, Place::Tcp { port, .. }) if server.target.is_local() => listeners(Listening::Port(*port)),
+        (None, Place::Tcp { port, .. }) if server.access.target.is_local() => listeners(Listening::Port(*port)),
         (None, Place::Unix(path)) => listeners(Listening::Path(path)),
         (None, Place::Tcp { .. }) => Vec::new(),
     };
@@ -186,23 +157,6 @@ fn processes(server: &Running) -> Vec<ProcessUse> {
         }
     }
     all
-}
-
-fn seen(records: &[Record]) -> Seen {
-    let ok: Vec<&Record> = records.iter().filter(|record| record.is_ok()).collect();
-    let told = ok.iter().all(|record| record.prompt_tokens > 0);
-    Seen {
-        sent: records.len() as u64,
-        ok: ok.len() as u64,
-        prompt_tokens: told.then(|| ok.iter().map(|record| u64::from(record.prompt_tokens)).sum()),
-    }
-}
-
-/// Of the counters of vLLM, whose names others have taken over.
-fn hit_rate(before: &Page, after: &Page) -> Option<f64> {
-    let grown = |name: &str| Some(after.sum(name)? - before.sum(name).unwrap_or(0.0));
-    let (hits, queries) = (grown("vllm:prefix_cache_hits")?, grown("vllm:prefix_cache_queries")?);
-    (queries > 0.0).then(|| hits / queries)
 }
 
 #[cfg(test)]

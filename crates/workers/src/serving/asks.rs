@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use engines::Tokenizer;
-use loadgen::serving::backend::{Ask, Backend, Settings};
 use loadgen::serving::mark::{DIGITS, Mark};
 use loadgen::serving::session::Session;
 use record::plan::Op;
 use record::protocol;
 use serde_json::{Map, Value};
+use server_api::{Api, Ask, Settings};
 
 use crate::inputs::Inputs;
 use loadgen::service_level::Level;
@@ -33,7 +33,7 @@ pub struct Extent {
 /// How a cell asks: the params of its op.
 #[derive(Debug, Clone)]
 pub struct Way {
-    pub backend: Backend,
+    pub backend: Api,
     pub form: Form,
     /// Each request begins with text of its own, so that no server has a prefix of it in its cache.
     pub unique: bool,
@@ -63,7 +63,7 @@ impl Way {
             return Err("the sidecar takes messages: a cell with it has the form messages".to_owned());
         }
         let gate = number("gate_requests").zip(number("gate_tokens"));
-        let default = if form == Form::Messages { Backend::OpenAiChat } else { Backend::OpenAi };
+        let default = if form == Form::Messages { server_api::OPENAI_CHAT } else { server_api::OPENAI_COMPLETIONS };
         Ok(Self {
             backend: word("backend").map_or(Ok(default), str::parse)?,
             form,
@@ -79,15 +79,14 @@ impl Way {
 impl Way {
     /// The same request as token ids, straight to the server.
     pub fn as_ids(&self) -> Self {
-        let backend = if self.backend == Backend::OpenAiChat { Backend::OpenAi } else { self.backend };
-        Self { backend, form: Form::Ids, sidecar: false, ..self.clone() }
+        Self { backend: self.backend.with_ids(), form: Form::Ids, sidecar: false, ..self.clone() }
     }
 
     /// A rendered prompt has its special tokens: servers that add them to text are told not to, where their API can say it.
     fn extra(&self) -> Map<String, Value> {
         let mut extra = Map::new();
-        if self.form == Form::Text && self.backend == Backend::OpenAi {
-            extra.insert("add_special_tokens".to_owned(), Value::Bool(false));
+        if let Some((name, value)) = self.backend.as_it_is().filter(|_| self.form == Form::Text) {
+            extra.insert(name.to_owned(), value);
         }
         extra
     }
@@ -264,13 +263,16 @@ mod tests {
         };
         let way =
             Way::of(&op(json!({"form": "ids", "unique": true, "output_tokens": 7, "level": "ttft:p99:5ms"}))).unwrap();
-        assert_eq!((way.backend, way.form, way.unique, way.output_tokens), (Backend::OpenAi, Form::Ids, true, 7));
+        assert_eq!(
+            (way.backend, way.form, way.unique, way.output_tokens),
+            (server_api::OPENAI_COMPLETIONS, Form::Ids, true, 7)
+        );
         assert!(way.level.is_some() && way.gate.is_none() && !way.sidecar);
         let gated = Way::of(&op(json!({"sidecar": true, "gate_requests": 4, "gate_tokens": 8}))).unwrap();
         assert!(gated.sidecar && gated.gate == Some(Extent { requests: 4, tokens: 8 }));
         assert!(Way::of(&op(json!({"sidecar": true, "form": "text"}))).unwrap_err().contains("takes messages"));
         let way = Way::of(&op(json!({}))).unwrap();
-        assert_eq!((way.backend, way.form, way.output_tokens), (Backend::OpenAiChat, Form::Messages, 1));
+        assert_eq!((way.backend, way.form, way.output_tokens), (server_api::OPENAI_CHAT, Form::Messages, 1));
         assert!(Way::of(&op(json!({"form": "speech"}))).unwrap_err().contains("messages, text, ids"));
         assert!(Way::of(&op(json!({"backend": "tgi"}))).is_err());
     }

@@ -7,17 +7,19 @@ use loadgen::arrivals::{Extent, Intensity, Schedule, Spacing};
 use loadgen::capacity::{MOST_FAILED, Stop, search};
 use loadgen::driver::{Control, Options};
 use loadgen::lateness::{Lateness, Reason, Verdict};
+use loadgen::order::{CAPACITY, CONCURRENCY, LoadOrder};
 use loadgen::outcome::ErrorClass;
 use loadgen::serving::figures::{Distribution, Figures};
-use loadgen::serving::probe;
 use loadgen::serving::record::{From, Record};
+use loadgen::serving::server::{Access, Found};
 use loadgen::serving::session::{Load, stagger_ns};
 use loadgen::serving::target::Target;
 use loadgen::serving::verdict::{judge, lateness, measured_error};
 use loadgen::serving::{Run, run};
 use loadgen::transport::{Protocol, Sockets};
+use record::protocol::Sample;
 use record::protocol::target::Patience;
-use record::protocol::{LoadOrder, Sample};
+use server_api::Settings;
 
 use super::accounts::Accounts;
 use super::asks::{Pool, Way};
@@ -25,7 +27,7 @@ use super::patience::{open_s, request_ns};
 use super::server::Running;
 use super::sidecar::Sidecar;
 use crate::clock::now;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 /// Opening a connection may take this, ns.
@@ -49,19 +51,9 @@ pub struct Drive<'a> {
     pub way: &'a Way,
     pub pool: &'a Pool,
     pub patience: &'a Patience,
-    /// What one request showed ([`Drive::look`]).
-    pub seen: Seen,
+    /// What one request alone showed ([`Drive::look`]).
+    pub found: Found,
     pub offset: usize,
-}
-
-/// What one request alone showed of a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Each request opens a connection of its own: the server closes connections after an answer that said they would be kept (llama.cpp does
-    /// so after streams), and what is written into one that is about to close is lost.
-    pub single_use: bool,
-    /// How long it took, ns; 0 where it failed.
-    pub response_ns: u64,
 }
 
 /// A stretch and everything that was counted around it.
@@ -155,8 +147,8 @@ impl Drive<'_> {
         let calls = ((plateau * span_ns as f64 / 1e9).round() as u64).max(1);
         let length = (calls as f64 / plateau * 1e9).round() as u64;
         let mut readings = BTreeMap::from([
-            ("concurrency".to_owned(), knee as f64),
-            ("throughput_per_s".to_owned(), plateau),
+            (CONCURRENCY.to_owned(), knee as f64),
+            (CAPACITY.to_owned(), plateau),
             ("points".to_owned(), found.points.len() as f64),
             ("out_of_time".to_owned(), f64::from(u8::from(found.stop == Stop::Time))),
             ("valid".to_owned(), f64::from(u8::from(usable.is_some()))),
@@ -174,22 +166,26 @@ impl Drive<'_> {
 
     /// Where requests go.
     fn target(&self) -> &Target {
-        self.sidecar.map_or(&self.server.target, |sidecar| &sidecar.target)
+        self.sidecar.map_or(&self.server.access.target, |sidecar| &sidecar.target)
     }
 
     /// Sends one request. What is wrong with it shows under load, and is said there.
-    pub fn look(&self) -> Seen {
+    pub fn look(&self) -> Found {
         let server = self.server;
         let body = self.pool.one(self.way, server.model.as_deref(), self.offset, self.way.output_tokens, true);
-        let probed = body.ok().and_then(|body| {
-            probe::probe(self.target(), self.way.backend, server.key(), &body, request_ns(self.patience)).ok()
-        });
-        probed.map_or(Seen::default(), |probe| Seen { single_use: probe.closes, response_ns: probe.took_ns })
+        let access = Access {
+            target: self.target().clone(),
+            backend: self.way.backend,
+            timeout_ns: request_ns(self.patience),
+            ..server.access.clone()
+        };
+        let settings = Settings { model: server.model.clone(), ..Settings::default() };
+        body.and_then(|body| access.examine(&settings, &[], &body)).unwrap_or_default()
     }
 
     /// A closed loop whose users begin over one response time.
     fn users(&self, concurrency: usize, extent: Extent) -> Load<'static> {
-        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.seen.response_ns, concurrency, extent) }
+        Load::Closed { concurrency, extent, stagger_ns: stagger_ns(self.found.response_ns, concurrency, extent) }
     }
 
     /// Asks for so many requests of the pool, so that a cache of the server has met what will come again.
@@ -212,10 +208,10 @@ impl Drive<'_> {
         let number = now();
         let sessions = self.pool.sessions(self.way, server.model.as_deref(), number).map_err(Refusal::failed)?;
         let target = self.target();
-        let mut protocol = Protocol::post(target, self.way.backend.path(), server.key());
-        protocol.single_use = self.seen.single_use;
+        let mut protocol = Protocol::post(target, self.way.backend, server.key());
+        protocol.single_use = self.found.closes;
         let sockets = Sockets::to_server(target, protocol, CONNECT_NS).map_err(Refusal::failed)?;
-        let connections = if self.seen.single_use { 0 } else { connections };
+        let connections = if self.found.closes { 0 } else { connections };
         let options =
             Options { connections, timeout_ns: request_ns(self.patience), offset: self.offset, ..Options::default() };
         let accounts = Accounts::open(server);

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use loadgen::serving::probe;
 use record::protocol::target::Patience;
 use record::protocol::{ErrorKind, Inputs};
-use serde_json::Value;
+use server_api::Api;
+use server_api::json::Raw;
 
 use super::asks::{Extent, Form, Pool, Way};
 use super::patience::request_ns;
 use super::server::Running;
 use super::sidecar::Sidecar;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 use record::format;
 
 /// Characters of an answer that a sentence shows.
@@ -161,8 +162,7 @@ impl Asked<'_> {
         let left_ns = u64::try_from(until.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX);
         if left_ns == 0 {
             return Err(Refusal::failed(format!(
-                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts, or for fewer \
-                 with --set gate_requests",
+                "comparing the ways to ask took longer than {} s, with {} requests of {} tokens each; ask for shorter prompts with --tokens",
                 self.patience.gate_s,
                 self.requests(),
                 self.extent.tokens
@@ -172,11 +172,11 @@ impl Asked<'_> {
             .pool
             .one(way, server.model.as_deref(), self.index(number), self.extent.tokens, false)
             .map_err(Refusal::unavailable)?;
-        let target = sidecar.map_or(&server.target, |sidecar| &sidecar.target);
-        let page = probe::post(target, way.backend.path(), server.key(), &body, request_ns(self.patience).min(left_ns))
+        let target = sidecar.map_or(&server.access.target, |sidecar| &sidecar.target);
+        let page = probe::post(target, way.backend, server.key(), &body, request_ns(self.patience).min(left_ns))
             .map_err(Refusal::failed)?;
         if page.status == 200 {
-            return Said::read(&page.body).map_err(Refusal::failed);
+            return Said::read(way.backend, &page.body).map_err(Refusal::failed);
         }
         let said = String::from_utf8_lossy(&page.body);
         let message = format!(
@@ -191,31 +191,30 @@ impl Asked<'_> {
 }
 
 impl Said {
-    /// A whole answer of any of the APIs.
-    fn read(body: &[u8]) -> Result<Self, String> {
-        let answer: Value = serde_json::from_slice(body).map_err(|error| {
-            format!("the server's answer is no JSON ({error}); see whether something stands between it and the client")
-        })?;
-        // A list where there may be several prompts (SGLang).
-        let answer = answer.get(0).unwrap_or(&answer);
-        let choice = &answer["choices"][0];
-        let message = &choice["message"];
-        let text = |value: &Value| value.as_str().map(str::to_owned).filter(|text| !text.is_empty());
-        let reasoning = text(&message["reasoning_content"]).or_else(|| text(&message["reasoning"]));
-        let content = [&message["content"], &choice["text"], &answer["content"], &answer["text"]];
-        let content = content.into_iter().find_map(text).unwrap_or_default();
-        let tokens =
-            [&answer["usage"]["prompt_tokens"], &answer["tokens_evaluated"], &answer["meta_info"]["prompt_tokens"]];
-        if choice.is_null() && answer["content"].is_null() && answer["text"].is_null() {
+    /// A whole answer of an API.
+    fn read(api: Api, body: &[u8]) -> Result<Self, String> {
+        let (mut content, mut reasoning, mut has_text) = (String::new(), String::new(), false);
+        let chunk = api.read_each(body.trim_ascii(), &mut |piece| {
+            content.extend(piece.content.or(piece.cumulative).map(Raw::decode));
+            reasoning.extend(piece.reasoning.map(Raw::decode));
+            has_text |= piece.has_content() || piece.cumulative.is_some() || piece.ended.is_some();
+        });
+        let Some(chunk) = chunk else {
+            return Err(format!(
+                "the server's answer is no JSON of the API {api} ({:?}); see whether something stands between it and the client",
+                shown(&String::from_utf8_lossy(body), SHOWN)
+            ));
+        };
+        if !has_text {
             return Err(
                 "the server's answer has no text where its API has one; see what it is with --base-url".to_owned()
             );
         }
         Ok(Self {
-            prompt_tokens: tokens.into_iter().find_map(Value::as_u64),
-            output_tokens: answer["usage"]["completion_tokens"].as_u64(),
-            has_reasoning: reasoning.is_some(),
-            text: reasoning.unwrap_or_default() + &content,
+            prompt_tokens: chunk.usage.prompt.map(u64::from),
+            output_tokens: chunk.usage.completion.map(u64::from),
+            has_reasoning: !reasoning.is_empty(),
+            text: reasoning + &content,
         })
     }
 
@@ -272,7 +271,8 @@ fn shown(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use server_api::{ANTHROPIC_MESSAGES, LLAMA_CPP, OPENAI_CHAT, OPENAI_COMPLETIONS, SGLANG};
 
     use super::*;
 
@@ -288,19 +288,27 @@ mod tests {
 
     #[test]
     fn answers_of_all_apis_are_read() {
-        let read = |answer: Value| Said::read(answer.to_string().as_bytes());
+        let read = |api: Api, answer: Value| Said::read(api, answer.to_string().as_bytes());
         let usage = json!({"prompt_tokens": 9, "completion_tokens": 8});
-        let chat = read(json!({"choices": [{"message": {"content": " a b"}}], "usage": usage})).unwrap();
+        let chat = read(OPENAI_CHAT, json!({"choices": [{"message": {"content": " a b"}}], "usage": usage})).unwrap();
         assert_eq!(chat, said(9, " a b"));
-        assert_eq!(read(json!({"choices": [{"text": " a b"}], "usage": usage})).unwrap(), chat);
-        let llama = read(json!({"content": " a b", "tokens_evaluated": 9})).unwrap();
-        assert_eq!((llama.prompt_tokens, llama.text.as_str()), (Some(9), " a b"));
-        let sglang = read(json!({"text": " a b", "meta_info": {"prompt_tokens": 9}})).unwrap();
-        assert_eq!((sglang.prompt_tokens, sglang.text.as_str()), (Some(9), " a b"));
+        let text = read(OPENAI_COMPLETIONS, json!({"choices": [{"text": " a b"}], "usage": usage})).unwrap();
+        assert_eq!(text, chat);
+        let llama = read(LLAMA_CPP, json!({"content": " a b", "tokens_evaluated": 9, "tokens_predicted": 8})).unwrap();
+        assert_eq!(llama, chat);
+        for answer in [json!({"text": " a b", "meta_info": {"prompt_tokens": 9, "completion_tokens": 8}})] {
+            assert_eq!(read(SGLANG, answer.clone()).unwrap(), chat);
+            // A list where there may be several prompts.
+            assert_eq!(read(SGLANG, json!([answer])).unwrap(), chat);
+        }
+        let usage = json!({"input_tokens": 2, "cache_read_input_tokens": 7, "output_tokens": 8});
+        let blocks = json!([{"type": "text", "text": " a"}, {"type": "text", "text": " b"}]);
+        let messages = json!({"type": "message", "content": blocks, "stop_reason": "end_turn", "usage": usage});
+        assert_eq!(read(ANTHROPIC_MESSAGES, messages).unwrap(), chat);
         let thinking = json!({"choices": [{"message": {"content": null, "reasoning_content": "so"}}]});
-        assert!(read(thinking).unwrap().has_reasoning);
-        assert!(read(json!({"choices": []})).unwrap_err().contains("no text"));
-        assert!(Said::read(b"<html>").unwrap_err().contains("no JSON"));
+        assert!(read(OPENAI_CHAT, thinking).unwrap().has_reasoning);
+        assert!(read(OPENAI_CHAT, json!({"choices": []})).unwrap_err().contains("no text"));
+        assert!(Said::read(OPENAI_CHAT, b"<html>").unwrap_err().contains("no JSON"));
     }
 
     #[test]

@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use loadgen::rate_search::{Bounds, Found, Search, Step};
-use record::plan::RateSearch;
 use record::protocol::Sample;
 
 use super::drive::{Drive, Stretch};
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 use loadgen::service_level::{Level, holds};
 
 /// Requests of a stretch, where their time allows so many: a percentile p needs some beyond it.
@@ -19,10 +18,10 @@ const AHEAD: f64 = 16.0;
 /// Offers one rate after another. Every stretch of a search has the same arrivals, scaled by its rate. Bounded in time as well as in requests:
 /// a stretch has the arrivals of [`Patience::try_s`](record::protocol::target::Patience) at most, and when the time for all of them is over, what is known
 /// is said.
-pub fn search(drive: &Drive<'_>, bounds: RateSearch, span_ns: u64, seed: u64) -> Result<Sample, Refusal> {
-    let RateSearch { lowest, highest, start, resolution } = bounds;
+pub fn search(drive: &Drive<'_>, bounds: Bounds, span_ns: u64, seed: u64) -> Result<Sample, Refusal> {
+    let Bounds { lowest, highest, start, resolution } = bounds;
     let level = drive.way.level.as_ref().ok_or_else(|| Refusal::failed("a search for a rate needs a service level"))?;
-    let alone_s = drive.seen.response_ns as f64 / 1e9;
+    let alone_s = drive.found.response_ns as f64 / 1e9;
     let start = if alone_s > 0.0 { start.min(AHEAD / alone_s).max(lowest) } else { start };
     let mut search = Search::new(Bounds { lowest, highest, start, resolution }).map_err(Refusal::failed)?;
     let (mut invalid, mut last, mut best) = (0, None, None);

@@ -27,14 +27,16 @@ use std::path::Path;
 use std::rc::Rc;
 
 use engines::versions;
-use record::plan::{Op, Timing};
-use record::protocol::{Answer, Inputs, LoadOrder, ModelPaths, PROTOCOL, Ready, Sample};
+use loadgen::order::{self, LoadOrder};
+use loadgen::serving::server::Found;
+use record::plan::Op;
+use record::protocol::{Answer, Inputs, ModelPaths, PROTOCOL, Ready, Sample};
 
 use super::channel::Channel;
 use super::clock::{self, now};
-use super::driving::{self, Driving, Refusal};
+use super::load_worker::{self, LoadWorker, Refusal};
 use asks::{Form, Pool, Way};
-use drive::{Drive, Seen};
+use drive::Drive;
 use gate::Gates;
 use server::{Running, Servers};
 use sidecar::{Sidecar, Sidecars};
@@ -55,7 +57,7 @@ pub struct Serving {
     /// Files of requests that the server has met, and by which way.
     met: Vec<(Inputs, Door)>,
     /// What one request showed, by its way and the output tokens it asked for.
-    seen: Vec<(Door, u32, Seen)>,
+    found: Vec<(Door, u32, Found)>,
 }
 
 /// By what requests come to the server: what is warmed when the first of them has come.
@@ -79,7 +81,7 @@ impl Serving {
             sidecars: Sidecars::default(),
             gates: Gates::default(),
             met: Vec::new(),
-            seen: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -89,7 +91,7 @@ impl Serving {
     /// When requests cannot be read or answers cannot be written.
     pub fn run(self, requests: impl BufRead) -> io::Result<()> {
         let channel = self.channel.clone();
-        driving::run(self, &channel, requests)
+        load_worker::run(self, &channel, requests)
     }
 }
 
@@ -103,13 +105,13 @@ fn reach<'a>(
     let command = servers.command().cloned();
     let server = servers.get(model)?;
     let sidecar = match command.filter(|_| through_sidecar) {
-        Some(command) => Some(sidecars.get(&command, &server.target, model)?),
+        Some(command) => Some(sidecars.get(&command, &server.access.target, model)?),
         None => None,
     };
     Ok((server, sidecar))
 }
 
-impl Driving for Serving {
+impl LoadWorker for Serving {
     fn hello(&mut self, model: ModelPaths, _timestamp: i64) -> Result<Ready, String> {
         let server = self.servers.get(&model.dir).map_err(|refusal| refusal.message)?;
         let mut build = server.described();
@@ -132,9 +134,16 @@ impl Driving for Serving {
         })
     }
 
-    fn prepare(&mut self, cell_id: &str, op: &Op, timing: &Timing, inputs: &Inputs) -> Result<u64, Refusal> {
+    fn prepare(
+        &mut self,
+        cell_id: &str,
+        op: &Op,
+        drive: &order::Drive,
+        span_ns: u64,
+        inputs: &Inputs,
+    ) -> Result<u64, Refusal> {
         let Some(model) = &self.model else { return Err(Refusal::failed("the first request must be hello")) };
-        if op.name != "ask" || !matches!(timing, Timing::Load { .. }) {
+        if op.name != "ask" {
             return Err(Refusal::failed(format!("this worker asks servers of models and cannot time {}", op.name)));
         }
         let way = Way::of(op).map_err(Refusal::failed)?;
@@ -160,7 +169,7 @@ impl Driving for Serving {
             })?;
         }
         self.cells.insert(cell_id.to_owned(), Cell { way, inputs: inputs.clone(), pool });
-        Ok(patience::block_ns(&patience, timing))
+        Ok(patience::block_ns(&patience, drive, span_ns))
     }
 
     fn block(&mut self, cell_id: &str, block: u32, load: &LoadOrder, offset: u64) -> Result<Vec<Answer>, Refusal> {
@@ -174,13 +183,22 @@ impl Driving for Serving {
         let (server, sidecar) = reach(&mut self.servers, &mut self.sidecars, &model.dir, cell.way.sidecar)?;
         let door = (cell.way.form, cell.way.sidecar);
         let (tokens, patience) = (cell.way.output_tokens, &patience);
-        let known = self.seen.iter().find(|(of, long, _)| *of == door && *long == tokens).map(|(.., seen)| *seen);
-        let seen = known.unwrap_or_default();
-        let mut drive =
-            Drive { server, sidecar, way: &cell.way, pool: &cell.pool, patience, seen, offset: offset as usize };
-        if known.is_none() {
-            drive.seen = drive.look();
-            self.seen.push((door, tokens, drive.seen));
+        let known = self.found.iter().find(|(of, long, _)| *of == door && *long == tokens);
+        let known = known.map(|(.., found)| found.clone());
+        let mut drive = Drive {
+            server,
+            sidecar,
+            way: &cell.way,
+            pool: &cell.pool,
+            patience,
+            found: Found::default(),
+            offset: offset as usize,
+        };
+        if let Some(found) = known {
+            drive.found = found;
+        } else {
+            drive.found = drive.look();
+            self.found.push((door, tokens, drive.found.clone()));
         }
         let what = (cell.inputs.clone(), door);
         if !cell.way.unique && !self.met.contains(&what) {
@@ -191,7 +209,7 @@ impl Driving for Serving {
             self.met.push(what);
         }
         let mut sample = drive.block(load)?;
-        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.seen.single_use)));
+        sample.readings.insert("single_use".to_owned(), f64::from(u8::from(drive.found.closes)));
         if let Some(extent) = cell.way.gate {
             sample.readings.extend(self.gates.readings(&cell.inputs, extent));
         }

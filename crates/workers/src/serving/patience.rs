@@ -1,6 +1,6 @@
 //! What a block and a cell may take in all, as it follows from how long their parts may: the runner is told, and ends a worker that hangs.
 
-use record::plan::{Drive, Timing};
+use loadgen::order::Drive;
 use record::protocol::target::Patience;
 
 use crate::child::START;
@@ -16,9 +16,8 @@ pub fn request_ns(patience: &Patience) -> u64 {
 }
 
 /// Within what time a block ends by itself, ns.
-pub fn block_ns(patience: &Patience, timing: &Timing) -> u64 {
-    let Timing::Load { drive, span_ns } = timing else { return 0 };
-    let span_s = *span_ns as f64 / 1e9;
+pub fn block_ns(patience: &Patience, drive: &Drive, span_ns: u64) -> u64 {
+    let span_s = span_ns as f64 / 1e9;
     let stretch = |seconds: f64| AROUND_S + seconds + patience.request_s;
     let closed = stretch(span_s) + (STRETCHES - 1.0) * stretch(patience.stretch_s.max(span_s));
     let load = match drive {
@@ -26,7 +25,7 @@ pub fn block_ns(patience: &Patience, timing: &Timing) -> u64 {
         // A search looks at the time before each point.
         Drive::Capacity => patience.search_s + closed,
         Drive::Limit(_) => patience.search_s + stretch(patience.try_s.max(span_s)),
-        Drive::Open { .. } | Drive::Share { .. } | Drive::Common { .. } => stretch(open_s(patience, span_s)),
+        Drive::Open { .. } | Drive::Share { .. } => stretch(open_s(patience, span_s)),
     };
     // A server and a sidecar may have to be started, one request is looked at, and the pool is shown.
     ns(2.0 * START.as_secs_f64() + AROUND_S + patience.request_s + stretch(patience.warm_s) + load)
@@ -54,7 +53,7 @@ mod tests {
     fn what_a_block_may_take_follows_from_its_parts() {
         let patience =
             Patience { request_s: 10.0, stretch_s: 20.0, warm_s: 1.0, try_s: 5.0, search_s: 40.0, gate_s: 3.0 };
-        let of = |drive| block_ns(&patience, &Timing::Load { drive, span_ns: 2_000_000_000 }) / 1_000_000_000;
+        let of = |drive| block_ns(&patience, &drive, 2_000_000_000) / 1_000_000_000;
         let before = 2 * 60 + 60 + 10 + 71;
         assert_eq!(of(Drive::Closed { concurrency: 400 }), before + 72 + 90);
         assert_eq!(of(Drive::Capacity), before + 40 + 72 + 90);

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use loadgen::serving::probe;
-use loadgen::serving::target::Target;
+use loadgen::serving::server::{Access, list};
 use record::protocol::target::{Patience, TARGET_VAR, TargetCommand};
 
 use crate::child::Listening;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 
-/// For the list of models.
-const PROBE_NS: u64 = 10_000_000_000;
+/// For what is asked of the server besides requests, ns.
+const ASIDE_NS: u64 = 10_000_000_000;
 
 /// The server, once it is needed.
 pub struct Servers {
@@ -22,11 +21,10 @@ pub struct Servers {
 
 /// A server that can be asked.
 pub struct Running {
-    pub target: Target,
+    /// In the API of a server's list of models; each way to ask has its own.
+    pub access: Access,
     /// The server's name of the model.
     pub model: Option<String>,
-    /// Never shown.
-    key: Option<String>,
     mock: Option<Listening>,
 }
 
@@ -83,7 +81,6 @@ impl Running {
                 (url, Some(mock))
             }
         };
-        let target: Target = url.parse().map_err(Refusal::failed)?;
         let key = match &command.key_env {
             None => None,
             Some(name) => Some(std::env::var(name).map_err(|_| {
@@ -92,23 +89,30 @@ impl Running {
                 ))
             })?),
         };
-        let models = probe::models(&target, key.as_deref(), PROBE_NS)
-            .map_err(|error| Refusal::failed(format!("{target} cannot be asked: {error}")))?;
-        let model = match (&command.model, models) {
-            (Some(name), Some(known)) if !known.contains(name) && !known.is_empty() => {
+        let access = Access {
+            target: url.parse().map_err(Refusal::failed)?,
+            backend: server_api::OPENAI_CHAT,
+            key,
+            key_var: command.key_env.clone().unwrap_or_default(),
+            timeout_ns: ASIDE_NS,
+        };
+        let models = access.models().map_err(Refusal::failed)?;
+        let model = match &command.model {
+            Some(name) if !models.contains(name) && !models.is_empty() => {
                 return Err(Refusal::failed(format!(
-                    "the server {target} has no model {name:?}; it has: {}; name one of them with --model-name",
-                    known.join(", ")
+                    "the server {} has no model {name:?}; it has: {}; name one of them with --model-name",
+                    access.target,
+                    list(&models)
                 )));
             }
-            (Some(name), _) => Some(name.clone()),
-            (None, known) => known.and_then(|known| known.into_iter().next()),
+            Some(name) => Some(name.clone()),
+            None => models.into_iter().next(),
         };
-        Ok(Self { target, model, key, mock })
+        Ok(Self { access, model, mock })
     }
 
     pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.access.key.as_deref()
     }
 
     pub fn is_mock(&self) -> bool {
@@ -122,7 +126,7 @@ impl Running {
 
     /// What a record says of it.
     pub fn described(&self) -> BTreeMap<String, String> {
-        let shown = if self.is_mock() { "llmbench mock".to_owned() } else { self.target.to_string() };
+        let shown = if self.is_mock() { "llmbench mock".to_owned() } else { self.access.target.to_string() };
         let model = self.model.clone().unwrap_or_else(|| "unnamed".to_owned());
         BTreeMap::from([("server".to_owned(), shown), ("server_model".to_owned(), model)])
     }

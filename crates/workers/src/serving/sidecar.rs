@@ -7,7 +7,7 @@ use loadgen::proctree::process_tree;
 use loadgen::serving::target::{Place, Target};
 
 use crate::child::Listening;
-use crate::driving::Refusal;
+use crate::load_worker::Refusal;
 use record::protocol::target::TargetCommand;
 
 /// One that listens.

@@ -175,7 +175,7 @@ pub fn batch(mode: &str, size: u32, threads: u32) -> Op {
 }
 
 pub fn block(id: &str, loops: u64, offset: u64) -> Request {
-    Request::Block { cell_id: id.to_owned(), block: 5, loops, offset, settle_ns: 0, load: None }
+    Request::Block { cell_id: id.to_owned(), block: 5, loops, offset, settle_ns: 0, stretch: None }
 }
 
 /// The samples among the answers, after a look at what every sample must be.

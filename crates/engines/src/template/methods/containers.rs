@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::template::args::Args;
 use crate::template::error::invalid;
-use crate::template::pyvalue::PyView;
+use crate::template::pyview::PyView;
 
 /// Names that `d.name` resolves to a method before it looks for an entry.
 pub(in crate::template) const DICT_METHODS: [&str; 11] =

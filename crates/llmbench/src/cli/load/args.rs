@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use loadgen::arrivals::Step;
-use loadgen::serving::backend::Backend;
 use loadgen::serving::target::HttpVersion;
 use serde_json::{Map, Value};
+use server_api::Api;
 
 use crate::cli::numbers::{List, list};
 use crate::load::varying::{Strategy, steps};
@@ -24,9 +24,9 @@ pub struct LoadArgs {
     #[arg(long, value_name = "URL")]
     pub base_url: String,
 
-    /// Its API: openai-chat, openai (completions), sglang, llama.cpp.
+    /// Its API: openai-chat, openai (completions), openai-responses, anthropic, sglang, sglang-incremental, llama.cpp.
     #[arg(long, value_name = "NAME", default_value = "openai-chat")]
-    pub backend: Backend,
+    pub backend: Api,
 
     /// Version of HTTP: 1.1, or 2, over which requests share connections.
     #[arg(long, value_name = "VERSION", default_value_t = HttpVersion::Http1)]

@@ -14,7 +14,7 @@ use crate::cli::words;
 /// `llmbench run`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n  llmbench run serving --quick --base-url http://localhost:8000\n\nExit codes:\n    0  all measured\n    2  wrong arguments, settings or input\n    4  nothing selected\n  100  some cells failed, or the disk was full before all runs were made\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
+    after_help = "Examples:\n  llmbench run preprocessing --quick\n  llmbench run preprocessing --exp anatomy gpu-wait --gpu-step-ms 25\n  llmbench run preprocessing --model Qwen/Qwen3-0.6B --threads 1,2,4\n  llmbench run preprocessing --dataset sharegpt.json --exp 1 3 4\n  llmbench run preprocessing --quick --dry-run\n  llmbench run preprocessing --resume latest\n  llmbench run serving --quick --base-url http://localhost:8000\n\nExit codes:\n    0  all measured\n    2  wrong arguments, settings or input\n    4  nothing selected\n  100  some cells failed, every point of an experiment is INVALID, or the disk\n       was full before all runs were made\n  101  engines that must agree did not\n  103  environment refused (--strict-env)\n  130  interrupted; what was measured is kept, go on with --resume"
 )]
 pub struct RunArgs {
     #[arg(help = words::suites())]

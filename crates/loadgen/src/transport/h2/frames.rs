@@ -188,7 +188,7 @@ impl Http2 {
             self.fail(stream, failure.clone(), None, decoded);
         }
         for (id, _) in std::mem::take(&mut self.waiting) {
-            decoded.push(Exchange::default().fail(id, failure.clone()));
+            decoded.push(Exchange::new(self.protocol.api).fail(id, failure.clone()));
         }
         self.farewell = Some((code, said));
     }

@@ -149,7 +149,7 @@ impl Http2 {
             }
             (rest, kind) = (after, kind::CONTINUATION);
         }
-        let mut exchange = self.spare.pop().unwrap_or_default();
+        let mut exchange = self.spare.pop().unwrap_or_else(|| Exchange::new(self.protocol.api));
         exchange.reset();
         self.streams.insert(stream, Stream { id, exchange, window: STREAM_WINDOW, received: 0, expected: None });
         payload.is_empty() || self.outgoing.start(stream, id, payload, out)

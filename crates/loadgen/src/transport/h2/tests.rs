@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 fn protocol() -> Protocol {
     let target = "http://localhost:1/api".parse::<Target>().unwrap().spoken(HttpVersion::Http2);
-    Protocol::post(&target, "/v1/chat/completions", Some("sk-1"))
+    Protocol::post(&target, server_api::OPENAI_CHAT, Some("sk-1"))
 }
 
 fn client() -> Http2 {
@@ -403,7 +403,7 @@ fn the_last_number_of_a_stream_ends_the_connection() {
 #[test]
 fn long_heads_are_continued() {
     let target = format!("http://h/{}", "a".repeat(40_000)).parse::<Target>().unwrap().spoken(HttpVersion::Http2);
-    let mut client = Http2::new(Arc::new(Protocol::post(&target, "/v1", None)), Limit::default());
+    let mut client = Http2::new(Arc::new(Protocol::post(&target, server_api::OPENAI_CHAT, None)), Limit::default());
     client.decode(&settings(&[]), 1, &mut Vec::new()).unwrap();
     let mut out = Vec::new();
     client.begin(1, b"{}", &mut out);

@@ -5,9 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use netpoll::now_ns;
 use serde_json::json;
+use server_api::{Api, BadBody, Voice, Wanted, parse_tokenize};
 
 use super::{Io, LINGER_NS};
-use crate::api::{Api, Ask, BadBody, Route, Voice, route};
+use crate::api::{self as endpoints, Route, route};
 use crate::fault::{Fault, NO_HTTP, refusal};
 use crate::http::{Head, Next, Reply, Request};
 use crate::server::answer::{Answer, End};
@@ -58,8 +59,12 @@ impl Io {
         let head = &request.head;
         let reply = match route(head.method, &head.path) {
             Err(reply) => reply,
-            Ok(_) if !self.is_allowed(head) => {
-                Reply::error(401, "this server wants an API key, and the request has none or another")
+            Ok(wanted) if !self.is_allowed(head) => {
+                let reply = Reply::error(401, "this server wants an API key, and the request has none or another");
+                match wanted {
+                    Route::Generate(api) => reply.spoken(api),
+                    _ => reply,
+                }
             }
             Ok(Route::Generate(api)) => return self.generate(index, api, &request, at_ns),
             Ok(Route::Tokenize) => self.tokenize(&request.body).unwrap_or_else(|reply| reply),
@@ -90,8 +95,14 @@ impl Io {
     /// As vLLM: `/v1` needs the key.
     fn is_allowed(&self, head: &Head) -> bool {
         let Some(key) = &self.shared.config.api_key else { return true };
-        let bearer = head.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
-        !head.path.starts_with("/v1/") || bearer == Some(key)
+        // Where an API looks for a key, or the lists that all of them share.
+        let api = Api::at(&head.path).unwrap_or(server_api::OPENAI_CHAT);
+        let field = |name: &str| match name {
+            "authorization" => head.authorization.as_deref(),
+            "x-api-key" => head.x_api_key.as_deref(),
+            _ => None,
+        };
+        !head.path.starts_with("/v1/") || api.key(&field) == Some(key)
     }
 
     fn models(&self) -> Reply {
@@ -104,10 +115,10 @@ impl Io {
 
     fn tokenize(&self, body: &[u8]) -> Result<Reply, Reply> {
         let bad = |message: &str| Reply::error(400, message);
-        let (model, prompt) = Ask::parse_tokenize(body).map_err(|BadBody(message)| bad(&message))?;
+        let (model, prompt) = parse_tokenize(body).map_err(|BadBody(message)| bad(&message))?;
         self.check_model(model.as_deref())?;
         let config = &self.shared.config;
-        let tokens = prompt.ids(&config.tokenizer).map_err(|message| bad(&message))?;
+        let tokens = endpoints::ids(&prompt, &config.tokenizer).map_err(|message| bad(&message))?;
         Ok(Reply::json(&json!({"count": tokens.len(), "max_model_len": config.max_model_len, "tokens": tokens})))
     }
 
@@ -167,7 +178,7 @@ impl Io {
                 self.close(index);
             }
             Err(reply) => {
-                let reply = reply.with("x-request-id", truth.id.clone());
+                let reply = reply.spoken(api).with("x-request-id", truth.id.clone());
                 self.refused(truth);
                 self.reply(index, &reply, head.keep_alive);
             }
@@ -204,7 +215,7 @@ impl Io {
             Some(text) => text.parse().map_err(|_| bad("x-llmbench-reasoning is no number of tokens"))?,
             None => config.reasoning_tokens,
         };
-        let ask = Ask::parse(api, &request.body).map_err(|BadBody(message)| bad(&message))?;
+        let ask = api.parse(&request.body).map_err(|BadBody(message)| bad(&message))?;
         self.check_model(ask.model.as_deref())?;
         truth.stream = ask.stream;
         self.serial = self.serial.wrapping_add(1);
@@ -243,7 +254,7 @@ impl Io {
             Err(reply) => {
                 let Some(answer) = connection.answer.take() else { return };
                 let keep_alive = answer.end_of_complete() == End::Keep;
-                let reply = reply.with("x-request-id", answer.truth.id.clone());
+                let reply = reply.spoken(answer.api).with("x-request-id", answer.truth.id.clone());
                 self.refused(answer.truth);
                 self.reply(index, &reply, keep_alive);
             }
@@ -294,7 +305,7 @@ impl Io {
 
 /// What becomes of a request.
 enum Begun {
-    Goes(Box<Answer>, Ask, u32),
+    Goes(Box<Answer>, Wanted, u32),
     Reset,
     NoHttp,
 }

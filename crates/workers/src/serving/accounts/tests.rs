@@ -49,8 +49,8 @@ fn drive(running: &Running, concurrency: usize, count: usize) -> Run {
         r#"{{"model":"mock","prompt":"{prompt}","max_tokens":1,"stream":true,"stream_options":{{"include_usage":true}}}}"#
     );
     let sessions = [Session::single(body.into_bytes())];
-    let protocol = Protocol::post(&running.target, "/v1/completions", None);
-    let sockets = Sockets::to_server(&running.target, protocol, 1_000 * MS).unwrap();
+    let protocol = Protocol::post(&running.access.target, server_api::OPENAI_COMPLETIONS, None);
+    let sockets = Sockets::to_server(&running.access.target, protocol, 1_000 * MS).unwrap();
     let load = Load::Closed { concurrency, extent: Extent::count(count), stagger_ns: 0 };
     let options = Options { connections: concurrency, timeout_ns: 60_000 * MS, ..Options::default() };
     run(sockets, &sessions, load, &options, &Control::default(), None).unwrap()
@@ -152,7 +152,7 @@ fn hits_are_what_grew_between_two_pages() {
             .as_bytes(),
         )
     };
-    assert_eq!(hit_rate(&page(10, 100), &page(40, 140)), Some(0.75));
-    assert_eq!(hit_rate(&page(10, 100), &page(10, 100)), None);
-    assert_eq!(hit_rate(&Page::parse(b""), &Page::parse(b"x 1")), None);
+    assert_eq!(metrics::hit_rate(&page(10, 100), &page(40, 140)), Some(0.75));
+    assert_eq!(metrics::hit_rate(&page(10, 100), &page(10, 100)), None);
+    assert_eq!(metrics::hit_rate(&Page::parse(b""), &Page::parse(b"x 1")), None);
 }

@@ -1,7 +1,8 @@
 use engines::Tokenizer;
+use loadgen::rate_search::Bounds;
 use mock_openai::engine::EngineConfig;
 use mock_openai::{Config, Listen, Server};
-use record::plan::{Op, RateSearch};
+use record::plan::Op;
 use record::protocol::target::TargetCommand;
 use serde_json::json;
 
@@ -55,8 +56,7 @@ const IMPATIENT: Patience =
     Patience { request_s: 5.0, stretch_s: 1.0, warm_s: 0.5, try_s: 0.4, search_s: 1.0, gate_s: 1.0 };
 
 fn drive<'a>(server: &'a Running, way: &'a Way, pool: &'a Pool, patience: &'a Patience) -> Drive<'a> {
-    let seen = Seen { single_use: false, response_ns: 0 };
-    Drive { server, sidecar: None, way, pool, patience, seen, offset: 0 }
+    Drive { server, sidecar: None, way, pool, patience, found: Found::default(), offset: 0 }
 }
 
 fn read(sample: &Sample, name: &str) -> f64 {
@@ -113,7 +113,7 @@ fn a_slow_server_ends_with_figures_within_its_limits() {
     let drive = drive(&running, &way, &pool, &IMPATIENT);
     let closed = drive.block(&LoadOrder::Closed { concurrency: 1, span_ns: 300 * MS }).map_err(|r| r.message).unwrap();
     assert!(read(&closed, "requests") >= 2.0 && read(&closed, "ttft_p50_ns") > 150e6, "{:?}", closed.readings);
-    let bounds = RateSearch { lowest: 0.1, highest: 100.0, start: 2.0, resolution: 0.05 };
+    let bounds = Bounds { lowest: 0.1, highest: 100.0, start: 2.0, resolution: 0.05 };
     let began = now();
     let sample = limit::search(&drive, bounds, 100 * MS, 1).map_err(|refusal| refusal.message).unwrap();
     // Nothing holds 50 ms; 100 requests at 0.1/s would be 1,000 s.
