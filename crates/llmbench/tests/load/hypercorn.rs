@@ -27,12 +27,14 @@ impl Hypercorn {
     fn start(asked: &Path, options: &[&str]) -> Option<Self> {
         let python = environment::with_lock(LOCK)?;
         let mut child = Command::new(python)
-            .args(["-m", "hypercorn", "--bind", "127.0.0.1:0"])
+            // Without workers of its own it serves in this process, and nothing outlives the test.
+            .args(["-m", "hypercorn", "--workers", "0", "--bind", "127.0.0.1:0"])
             .args(options)
             .arg("chat_app:app")
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/load"))
             .env("ASKED", asked)
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -15,6 +15,9 @@ use crate::openai::detail;
 use crate::request::{BadBody, Wanted, chat, missing};
 use crate::write::{Choice, Ending, Tokens, Voice, end_object, put, put_number};
 
+/// What writes the words of an item.
+type Words<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// `/v1/responses`.
 pub const API: Api = Api(&OpenAiResponses);
 
@@ -503,7 +506,7 @@ impl Item {
         if self.is_reasoning { 0..border } else { border..end }
     }
 
-    fn put(&self, voice: &Voice, status: &str, words: Option<&dyn Fn(&mut Vec<u8>)>, out: &mut Vec<u8>) {
+    fn put(&self, voice: &Voice, status: &str, words: Option<Words<'_>>, out: &mut Vec<u8>) {
         let id = &voice.id;
         if self.is_reasoning {
             put(
