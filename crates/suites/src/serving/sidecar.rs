@@ -243,7 +243,7 @@ fn row(input: &AnalysisInput, rows: &mut Rows, cells: &[&Cell], cell: &Cell) -> 
             present::figure(rate.as_ref(), |rate| format::significant(rate.point, 3), None),
             present::figure(p50.as_ref(), present::duration_pm, None),
             present::figure(p99.as_ref(), |ns| format::duration(ns.point), None),
-            judged.map_or_else(|| text(""), |judged| tax_findings::difference_verdict(judged)),
+            judged.map_or_else(|| text(""), tax_findings::difference_verdict),
             present::figure(share.as_ref(), |share| format::percent(share.point), None),
             text(cpu),
         ],

@@ -50,7 +50,7 @@ fn quiet(cell: &Cell, run: u32) -> f64 {
 
 /// Noise that the twins alone show, by half to either side.
 fn loud_twins(cell: &Cell, run: u32) -> f64 {
-    if is_twin(cell) { if run % 2 == 0 { 1.5 } else { 0.6 } } else { quiet(cell, run) }
+    if is_twin(cell) { if run.is_multiple_of(2) { 1.5 } else { 0.6 } } else { quiet(cell, run) }
 }
 
 fn supports(results: &Results) -> Vec<Support> {
