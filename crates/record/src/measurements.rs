@@ -1,6 +1,8 @@
 //! What the complete runs of a run folder measured, one value a block.
 //!
 //! Raw samples stay in the file: only sums over a block are kept in memory, with the place where its samples lie.
+//!
+//! A little over 500 lines: reading samples, leaving runs out, and pairing blocks walk the same per-cell state, which nothing else may touch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

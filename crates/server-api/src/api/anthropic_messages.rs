@@ -6,6 +6,8 @@
 //!
 //! A key is sent twice, as `x-api-key` and as a bearer token: Anthropic's service wants the first, vLLM (`--api-key`) the second,
 //! llama.cpp takes either.
+//!
+//! Over 500 lines, because an API is one file: what a client reads and writes, what a server does, and both forms of an answer.
 
 use std::ops::Range;
 

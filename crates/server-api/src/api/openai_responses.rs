@@ -1,5 +1,7 @@
 //! OpenAI's responses, as their own service and vLLM have it: numbered events, of which `response.output_text.delta` brings the
 //! text and `response.completed` (or `incomplete`, `failed`) the whole answer again with its usage.
+//!
+//! Over 500 lines, because an API is one file: what a client reads and writes, what a server does, and both forms of an answer.
 
 use std::ops::Range;
 
