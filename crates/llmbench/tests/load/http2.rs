@@ -29,8 +29,8 @@ fn requests_share_connections_and_the_record_says_so() {
     // Six users take two connections of four streams.
     assert_eq!((&connections["http_version"], connections["before"].as_u64()), (&Value::from("2"), Some(2)));
     assert!(server.most_streams.load(Ordering::Relaxed) <= 4);
-    // The list of models, the first request, the page of counters (there is none), and those of the load.
-    assert_eq!(server.asked.lock().unwrap().len(), 1 + 1 + 1 + 30);
+    // The list of models, the first request, the page of counters (there is none) then and before the run, and those of the load.
+    assert_eq!(server.asked.lock().unwrap().len(), 1 + 1 + 2 + 30);
     let (_, out, err) = load(&Shell::new(), &url, &more);
     assert!(out.contains("openai-chat over HTTP/2: "), "{out}{err}");
 }
