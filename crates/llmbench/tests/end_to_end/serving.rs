@@ -1,4 +1,4 @@
-//! The serving suite with real workers: the mock, the sidecar between, and the gate that compares what the ways get.
+//! The serving suite with real workers: the mock, the sidecar between, and the gate that compares what the strategies get.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -29,9 +29,9 @@ fn measured(shell: &Shell, more: &[&str]) -> (i32, Vec<Value>, Vec<Value>) {
     (code(&output), records, samples.collect())
 }
 
-/// The way of a sample, from the name of its cell.
-fn way(sample: &Value) -> &str {
-    sample["cell_id"].as_str().unwrap().split("way=").nth(1).unwrap().trim_end_matches("#twin")
+/// The strategy of a sample, from the name of its cell.
+fn strategy(sample: &Value) -> &str {
+    sample["cell_id"].as_str().unwrap().split("strategy=").nth(1).unwrap().trim_end_matches("#twin")
 }
 
 /// A mock with a template and a tokenizer of its own, for as long as this lives.
@@ -58,7 +58,7 @@ impl Drop for Mock {
 }
 
 #[test]
-fn all_ways_pass_the_gate_on_the_mock() {
+fn all_strategies_pass_the_gate_on_the_mock() {
     let _turn = turn();
     let shell = Shell::new();
     model::write(&shell.path("model"), model::CHATML);
@@ -66,17 +66,17 @@ fn all_ways_pass_the_gate_on_the_mock() {
     assert_eq!(code, 0, "{records:#?}");
     // On a busy machine the client may have been late; then the row says so.
     assert!(records.iter().all(|record| record["status"] == "ok" || record["status"] == "invalid"), "{records:#?}");
-    // 4 ways at 2 loads and a twin, in 2 runs.
-    assert_eq!(samples.len(), 18);
+    // 4 strategies at 2 loads and a twin at each, in 2 runs.
+    assert_eq!(samples.len(), 20);
     for sample in &samples {
         let reading = |name: &str| sample["readings"][name].as_f64();
         for name in ["gate_requests", "gate_counts", "gate_texts"] {
-            assert_eq!(reading(name), Some(4.0), "{name} of {}", way(sample));
+            assert_eq!(reading(name), Some(4.0), "{name} of {}", strategy(sample));
         }
         // The prompts are as long as the workload wants them, within a word.
         let tokens = reading("prompt_tokens").unwrap();
-        assert!((tokens / 200.0 - 1.0).abs() < 0.05, "{tokens} in {}", way(sample));
-        assert_eq!(reading("sidecar_cpu_ns_per_request").is_some(), way(sample) == "sidecar", "{}", way(sample));
+        assert!((tokens / 200.0 - 1.0).abs() < 0.05, "{tokens} in {}", strategy(sample));
+        assert_eq!(reading("sidecar_cpu_ns_per_request").is_some(), strategy(sample) == "sidecar", "{}", strategy(sample));
         assert_eq!(reading("failed"), Some(0.0));
     }
 }
@@ -90,7 +90,7 @@ fn a_server_with_another_template_fails_the_gate_for_messages_alone() {
     let mock = Mock::start(&shell, "other");
     let (code, records, samples) = measured(&shell, &["--base-url", &mock.url]);
     assert_eq!(code, 101, "a check mismatched");
-    let of = |way: &str| -> Vec<&Value> { records.iter().filter(|record| record["axes"]["way"] == way).collect() };
+    let of = |strategy: &str| -> Vec<&Value> { records.iter().filter(|record| record["axes"]["strategy"] == strategy).collect() };
     assert!(!of("messages").is_empty());
     for record in of("messages") {
         assert_eq!(record["status"], "mismatch", "{record}");
@@ -99,10 +99,10 @@ fn a_server_with_another_template_fails_the_gate_for_messages_alone() {
         assert!(record["estimate"].is_null() || record["metric"] != "tax", "{record}");
     }
     // What the client and the sidecar have prepared does not depend on the server's template.
-    for way in ["text", "sidecar", "ids"] {
-        let rows = of(way);
+    for strategy in ["text", "sidecar", "ids"] {
+        let rows = of(strategy);
         assert!(rows.iter().any(|record| record["metric"] == "ttft_p50" && record["estimate"]["point"].is_number()));
         assert!(rows.iter().all(|record| record["status"] == "ok" || record["status"] == "invalid"), "{rows:#?}");
     }
-    assert!(samples.iter().all(|sample| way(sample) != "messages"));
+    assert!(samples.iter().all(|sample| strategy(sample) != "messages"));
 }
