@@ -165,7 +165,10 @@ fn tokens_are_counted_where_the_server_does_not() {
     // Hello, world, comma, how, are, you, question mark.
     assert_eq!(json["runs"][0]["total_output_tokens"].as_u64(), Some(28), "{out}");
     assert_eq!(json["runs"][0]["total_input_tokens"].as_u64().unwrap() % 4, 0);
-    assert!(err.contains("counted with the model's tokenizer") && err.contains("without the last word of its API"), "{err}");
+    assert!(
+        err.contains("counted with the model's tokenizer") && err.contains("without the last word of its API"),
+        "{err}"
+    );
 }
 
 #[test]

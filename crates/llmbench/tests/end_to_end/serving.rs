@@ -76,7 +76,12 @@ fn all_strategies_pass_the_gate_on_the_mock() {
         // The prompts are as long as the workload wants them, within a word.
         let tokens = reading("prompt_tokens").unwrap();
         assert!((tokens / 200.0 - 1.0).abs() < 0.05, "{tokens} in {}", strategy(sample));
-        assert_eq!(reading("sidecar_cpu_ns_per_request").is_some(), strategy(sample) == "sidecar", "{}", strategy(sample));
+        assert_eq!(
+            reading("sidecar_cpu_ns_per_request").is_some(),
+            strategy(sample) == "sidecar",
+            "{}",
+            strategy(sample)
+        );
         assert_eq!(reading("failed"), Some(0.0));
     }
 }
@@ -90,7 +95,9 @@ fn a_server_with_another_template_fails_the_gate_for_messages_alone() {
     let mock = Mock::start(&shell, "other");
     let (code, records, samples) = measured(&shell, &["--base-url", &mock.url]);
     assert_eq!(code, 101, "a check mismatched");
-    let of = |strategy: &str| -> Vec<&Value> { records.iter().filter(|record| record["axes"]["strategy"] == strategy).collect() };
+    let of = |strategy: &str| -> Vec<&Value> {
+        records.iter().filter(|record| record["axes"]["strategy"] == strategy).collect()
+    };
     assert!(!of("messages").is_empty());
     for record in of("messages") {
         assert_eq!(record["status"], "mismatch", "{record}");
