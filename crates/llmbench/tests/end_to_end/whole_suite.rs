@@ -130,7 +130,7 @@ fn run_json(run: &Run, python: &Path) {
     let info = &run.info;
     let sha256 = |bytes: &[u8]| Value::from(hex::encode(Sha256::digest(bytes)));
     let name = run.folder.file_name().unwrap().to_str().unwrap();
-    assert_eq!(info["schema"], 1);
+    assert_eq!(info["schema"], record::SCHEMA);
     assert_eq!(info["run_id"], name);
     assert_eq!(info["llmbench"], env!("CARGO_PKG_VERSION"));
     assert_eq!(info["binary_sha256"], sha256(&std::fs::read(env!("CARGO_BIN_EXE_llmbench")).unwrap()));
