@@ -13,12 +13,14 @@ import re
 import subprocess
 import sys
 
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "engines", "engines.json"), encoding="utf-8") as _table:
+with open(
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "engines", "engines.json"), encoding="utf-8"
+) as _table:
     _FIRST = [entry["packages"][0] for entry in json.load(_table) if entry["packages"]]
 
 PACKAGES = tuple(package for package in dict.fromkeys(_FIRST) if package != "torch")
-"""Packages of engines, by the name that both pip and `import` know. No environment that llmbench makes holds torch, and to
-import it takes seconds."""
+"""Packages of engines, by the name that both pip and `import` know. No environment that llmbench makes holds torch, and
+to import it takes seconds."""
 
 OLDEST = (3, 10)
 """The oldest version that the worker runs on."""

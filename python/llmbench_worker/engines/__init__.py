@@ -1,7 +1,7 @@
-"""Engines and their call paths. A new one is a file beside this one and a line in `engines.json`, which the binary reads too:
-what the suites measure and which packages `llmbench python` looks at comes from it. A package that the environment need not
-have (`optional`, the version that it was tested with) has a lock in `python/optional/`, which `python/lock.sh` makes. Of an
-engine that tokenizes the plain call path comes first.
+"""Engines and their call paths. A new one is a file beside this one and a line in `engines.json`, which the binary
+reads too: what the suites measure and which packages `llmbench python` looks at comes from it. A package that the
+environment need not have (`optional`, the version that it was tested with) has a lock in `python/optional/`, which
+`python/lock.sh` makes. Of an engine that tokenizes the plain call path comes first.
 
 The module of an engine has `load(model, call_path)`, which imports the packages and returns a `Loaded`.
 """
