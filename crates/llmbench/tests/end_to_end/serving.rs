@@ -31,7 +31,8 @@ fn measured(shell: &Shell, more: &[&str]) -> (i32, Vec<Value>, Vec<Value>) {
 
 /// The strategy of a sample, from the name of its cell.
 fn strategy(sample: &Value) -> &str {
-    sample["cell_id"].as_str().unwrap().split("strategy=").nth(1).unwrap().trim_end_matches("#twin")
+    let axis = sample["cell_id"].as_str().unwrap().split("strategy=").nth(1).unwrap();
+    axis.split([',', '#']).next().unwrap()
 }
 
 /// A mock with a template and a tokenizer of its own, for as long as this lives.
