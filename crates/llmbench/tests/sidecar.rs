@@ -1,4 +1,6 @@
 //! The sidecar between a client and a server that both belong to the test.
+//!
+//! A little over 500 lines: one test a promise of the component, all on the same client and server.
 
 #[path = "sidecar/client.rs"]
 mod client;
